@@ -1,0 +1,1 @@
+"""The ACS Email wire contract, pure."""

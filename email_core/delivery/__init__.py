@@ -1,0 +1,1 @@
+"""From signed bytes to an outcome per recipient."""

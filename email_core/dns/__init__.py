@@ -1,0 +1,1 @@
+"""Typed DNS answers."""

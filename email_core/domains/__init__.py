@@ -1,0 +1,1 @@
+"""Sending domains, the services they are linked to, and their DKIM keys."""

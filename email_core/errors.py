@@ -1,0 +1,49 @@
+"""Errors that cross module borders: refusals that a caller may read, and storage answers that the pipeline acts on.
+
+A refusal carries what the caller may see (code, message, target) and, apart from it, a private reason for the log.
+Codes and texts are those of ACS Email where ACS is known to have one; each has one function here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a request: the field, the rule it breaks, and the remedy, fit for the caller."""
+
+    code: str
+    message: str
+    target: str = ""
+
+
+class RequestRefused(Exception):
+    """A request that is answered with an ACS ErrorResponse.
+
+    `retry_after` is in whole seconds and only ever set for 429 and 503: the official clients retry any answer that
+    carries it, even a 400.
+    """
+
+    def __init__(self, status: int, *faults: Fault, retry_after: int | None = None, reason: str = "") -> None:
+        super().__init__(f"{status} {faults[0].code}: {reason or faults[0].message}")
+        self.status = status
+        self.faults = faults
+        self.retry_after = retry_after
+        self.reason = reason
+
+
+class StorageUnavailable(Exception):
+    """Storage did not do what was asked and may do it later: a throttle, a time-out, a server error, no connection."""
+
+
+class EntityExists(Exception):
+    """An insert met an entity with the same keys (409 EntityAlreadyExists)."""
+
+
+class EntityChanged(Exception):
+    """A conditional write met another ETag (412 UpdateConditionNotSatisfied)."""
+
+
+class EntityMissing(Exception):
+    """A write or read met no such entity, queue item or blob (404)."""

@@ -1,0 +1,85 @@
+"""The mail log: one function per event, so that wording and fields are the same everywhere and can be searched for.
+
+Addresses appear with the first letter of their local part only, unless the installation asks for them in full. Bodies,
+tokens and keys never appear.
+"""
+
+from __future__ import annotations
+
+import logging
+
+_log = logging.getLogger("postrider")
+_full_addresses = False
+
+
+def configure(*, full_addresses: bool) -> None:
+    """Whether recipients are logged in full."""
+    global _full_addresses
+    _full_addresses = full_addresses
+
+
+def masked(address: str) -> str:
+    """An address fit for the log: `j***@example.com`."""
+    if _full_addresses:
+        return address
+    local, at, domain = address.rpartition("@")
+    return f"{local[:1]}***{at}{domain}" if at else f"{address[:1]}***"
+
+
+def _write(level: int, event: str, **fields: object) -> None:
+    text = " ".join(f"{name}={_field(value)}" for name, value in fields.items() if value not in ("", None))
+    _log.log(level, "%s %s", event, text)
+
+
+def _field(value: object) -> str:
+    # Replies and addresses come from outside: a line break in one must not forge a log line.
+    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    return f'"{text}"' if " " in text or not text else text
+
+
+def accepted(message: str, *, door: str, size: int, recipients: int, replay: bool) -> None:
+    _write(logging.INFO, "accepted", message=message, door=door, size=size, recipients=recipients, replay=replay)
+
+
+def refused(*, door: str, status: int, code: str, reason: str, request: str) -> None:
+    _write(logging.WARNING, "refused", door=door, status=status, code=code, reason=reason, request=request)
+
+
+def claimed(message: str, *, attempt: int, takeover: bool) -> None:
+    _write(logging.INFO, "claimed", message=message, attempt=attempt, takeover=takeover)
+
+
+def dropped_item(message: str, *, queue: str, why: str) -> None:
+    _write(logging.INFO, "dropped-item", message=message, queue=queue, why=why)
+
+
+def put_back_item(message: str, *, queue: str, why: str, delay: float) -> None:
+    _write(logging.INFO, "put-back-item", message=message, queue=queue, why=why, delay=round(delay, 1))
+
+
+def prepared(message: str, *, size: int, envelopes: int, selectors: str) -> None:
+    _write(logging.INFO, "prepared", message=message, size=size, envelopes=envelopes, selectors=selectors)
+
+
+def outcome(message: str, recipient: str, *, disposition: str, attempt: int, reply: str, host: str, bounce_class: str) -> None:
+    _write(
+        logging.INFO, "outcome", message=message, recipient=masked(recipient), disposition=disposition,
+        attempt=attempt, reply=reply, host=host, bounce_class=bounce_class,
+    )  # fmt: skip
+
+
+def final(message: str, recipient: str, *, status: str) -> None:
+    _write(logging.INFO, "final", message=message, recipient=masked(recipient), status=status)
+
+
+def activity_lost(message: str, *, reason: str) -> None:
+    _write(logging.ERROR, "activity-lost", message=message, reason=reason)
+
+
+def poisoned(message: str, *, queue: str, item: str) -> None:
+    _write(logging.ERROR, "poisoned", message=message, queue=queue, item=item)
+
+
+def fault(where: str, *, error: BaseException, message: str = "", request: str = "") -> None:
+    """Our own fault, with its traceback."""
+    _log.error("fault where=%s message=%s request=%s", where, message or "-", request or "-", exc_info=error)

@@ -1,0 +1,1 @@
+"""Addresses, drafts and the MIME generator, pure."""

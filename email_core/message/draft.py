@@ -1,0 +1,56 @@
+"""The message as its sender asked for it, before MIME: what `accept` stores and `prepare` composes.
+
+A draft is stored as MessagePack, which msgspec writes from these classes without a schema of its own; a field that is
+added later needs a default, so that drafts stored by an older version can still be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from email_core.message.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file. `body` is its base64 text in lines of 76 octets joined by CRLF (RFC 2045 section 6.8), `size` its decoded bytes."""
+
+    name: str
+    content_type: str
+    body: bytes
+    size: int
+    content_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Everything that a message says; nothing in it has a line break that the sender could use to add a header."""
+
+    sender: Address
+    subject: str
+    to: tuple[Address, ...] = ()
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    text: str | None = None
+    html: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    message_id: str = ""
+    tracking_disabled: bool = False
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Draft)
+
+
+def encode_draft(draft: Draft) -> bytes:
+    """The stored form of a draft."""
+    return _encoder.encode(draft)
+
+
+def decode_draft(stored: bytes) -> Draft:
+    """The draft of a stored form. Raises msgspec.DecodeError when the bytes are not one."""
+    return _decoder.decode(stored)

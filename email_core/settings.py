@@ -1,0 +1,161 @@
+"""The settings of an installation: the one place that reads the environment.
+
+Every setting has a default that is right for production unless its comment says otherwise; `docs/install.md` and
+`local.settings.sample.json` list them. A wrong value stops the start with a message that names the setting, the rule and
+the value that was found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
+
+MINUTE = 60.0
+HOUR = 3600.0
+
+# RFC 5321 section 4.5.4.1 wants a pause of 30 minutes between tries once the first ones failed; the first ones come
+# sooner because most deferrals of transactional mail are greylisting. After the last step its pause repeats.
+RETRY_PAUSES = (
+    1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 1 * HOUR, 2 * HOUR, 4 * HOUR, 6 * HOUR,
+)  # fmt: skip
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong; the text has a line for each."""
+
+
+class Secret(str):
+    """A string that shows nothing of itself in a repr or a log."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret('...')" if self else "Secret('')"
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Where state lives: a connection string, or the account's endpoints with the app's own identity."""
+
+    connection_string: Secret = Secret("")
+    account_name: str = ""
+    client_id: str = ""
+    table_uri: str = ""
+    queue_uri: str = ""
+    blob_uri: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """See each field's comment; sizes are in bytes, times in seconds."""
+
+    storage: StorageSettings
+    sealing_key: Secret = Secret("")  # base64 of 32 bytes; from Key Vault in production, a file in the local world
+    max_request_bytes: int = 10 * 1024 * 1024  # ACS Email quota: 10 MB with attachments, base64 counted
+    max_recipients: int = 50  # ACS Email quota: to, cc and bcc together
+    acs_limits: bool = False  # answer 429 where the ACS sandbox would
+    routes: str = "mx"  # ordered list: mx, smarthost://user:pass@host:587, capture://host:port
+    dns_server: str = ""  # host:port of a resolver; empty: the system's
+    mx_port: int = 25  # any other port is for tests only
+    allow_private_addresses: bool = False  # deliver to loopback and private addresses (tests, closed networks)
+    ehlo_name: str = ""  # empty: bounce_domain; must match the PTR of the sending address (RFC 5321 section 4.1.4)
+    platform_domain: str = "postrider.test"  # managed domains, bounce addresses and DKIM targets live below it
+    time_to_live: float = 72 * HOUR  # how long a deferred recipient is tried
+    run_seconds: float = 240.0  # the longest delivery run; below the host's functionTimeout
+    claim_seconds: float = 300.0  # how long a claim holds; longer than the longest run
+    impatience_seconds: float = 4.0  # the first attempt gives up before DATA after this long
+    public_host: str = ""  # the host that clients use, when a proxy hides it and sends no X-Forwarded-Host
+    default_service: str = ""  # resource id of the communication service for requests whose host names none
+    local_world: bool = False  # set by `./postrider up`: reserved test domains verify at once
+    log_full_addresses: bool = False  # else the log shows the first letter of a local part
+    configuration_seconds: float = 30.0  # how long keys and domains are cached before their ETag is checked
+    retry_pauses: tuple[float, ...] = field(default=RETRY_PAUSES)
+
+    @property
+    def bounce_domain(self) -> str:
+        """The domain of our reverse-paths."""
+        return f"bounce.{self.platform_domain}"
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of the environment, or of the mapping given. Raises SettingsError naming every wrong one."""
+    reader = _Reader(os.environ if environment is None else environment)
+    settings = Settings(
+        storage=_storage(reader),
+        sealing_key=Secret(reader.text("POSTRIDER_SEALING_KEY", "")),
+        max_request_bytes=reader.number("POSTRIDER_MAX_REQUEST_BYTES", 10 * 1024 * 1024, 1024, 100 * 1024 * 1024),
+        max_recipients=reader.number("POSTRIDER_MAX_RECIPIENTS", 50, 1, 1000),
+        acs_limits=reader.switch("POSTRIDER_ACS_LIMITS", False),
+        routes=reader.text("POSTRIDER_ROUTES", "mx"),
+        dns_server=reader.text("POSTRIDER_DNS", ""),
+        mx_port=reader.number("POSTRIDER_MX_PORT", 25, 1, 65535),
+        allow_private_addresses=reader.switch("POSTRIDER_ALLOW_PRIVATE_ADDRESSES", False),
+        ehlo_name=reader.text("POSTRIDER_EHLO_NAME", ""),
+        platform_domain=reader.text("POSTRIDER_PLATFORM_DOMAIN", "postrider.test").lower().rstrip("."),
+        time_to_live=HOUR * reader.number("POSTRIDER_TTL_HOURS", 72, 1, 120),
+        public_host=reader.text("POSTRIDER_PUBLIC_HOST", "").lower(),
+        default_service=reader.text("POSTRIDER_DEFAULT_SERVICE", ""),
+        local_world=reader.switch("POSTRIDER_LOCAL", False),
+        log_full_addresses=reader.switch("POSTRIDER_LOG_FULL_ADDRESSES", False),
+        configuration_seconds=float(reader.number("POSTRIDER_CONFIGURATION_SECONDS", 30, 0, 60)),
+        claim_seconds=float(reader.number("POSTRIDER_CLAIM_SECONDS", 300, 1, 3600)),
+        run_seconds=float(reader.number("POSTRIDER_RUN_SECONDS", 240, 1, 3000)),
+    )
+    if settings.run_seconds >= settings.claim_seconds:
+        reader.wrong.append("POSTRIDER_RUN_SECONDS must be less than POSTRIDER_CLAIM_SECONDS, or a claim ends under a run")
+    if reader.wrong:
+        raise SettingsError("\n".join(reader.wrong))
+    return settings
+
+
+def _storage(reader: _Reader) -> StorageSettings:
+    prefix = "AzureWebJobsStorage"
+    storage = StorageSettings(
+        connection_string=Secret(reader.text(prefix, "")),
+        account_name=reader.text(f"{prefix}__accountName", ""),
+        client_id=reader.text(f"{prefix}__clientId", ""),
+        table_uri=reader.text(f"{prefix}__tableServiceUri", ""),
+        queue_uri=reader.text(f"{prefix}__queueServiceUri", ""),
+        blob_uri=reader.text(f"{prefix}__blobServiceUri", ""),
+    )
+    endpoints = storage.table_uri and storage.queue_uri and storage.blob_uri
+    if not (storage.connection_string or storage.account_name or endpoints):
+        reader.wrong.append(
+            f"{prefix} is empty: set it to a connection string, or set {prefix}__accountName for the app's identity"
+        )
+    return storage
+
+
+class _Reader:
+    """Reads one environment and remembers what was wrong with it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.wrong: list[str] = []
+
+    def text(self, name: str, default: str) -> str:
+        return self._environment.get(name, "").strip() or default
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        return self._converted(name, default, int, lambda value: least <= value <= most, f"a whole number from {least} to {most}")
+
+    def switch(self, name: str, default: bool) -> bool:
+        words = {"on": True, "true": True, "1": True, "yes": True, "off": False, "false": False, "0": False, "no": False}
+        return self._converted(name, default, lambda text: words[text.lower()], lambda _: True, "on or off")
+
+    def _converted(self, name: str, default: T, convert: Callable[[str], T], holds: Callable[[T], bool], rule: str) -> T:
+        text = self.text(name, "")
+        if not text:
+            return default
+        try:
+            value = convert(text)
+        except (ValueError, KeyError):
+            value = None
+        if value is None or not holds(value):
+            self.wrong.append(f"{name} must be {rule}; it is {text!r}")
+            return default
+        return value

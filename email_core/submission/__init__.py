@@ -1,0 +1,1 @@
+"""From an accepted request to signed bytes and envelopes."""

@@ -1,0 +1,1 @@
+"""The Azure Functions edge: decode, call one function, encode."""

@@ -1,0 +1,1 @@
+"""The local world: the functions host for one machine and what stands around it."""
