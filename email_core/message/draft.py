@@ -15,7 +15,10 @@ from email_core.message.address import Address
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file. `body` is its base64 text in lines of 76 octets joined by CRLF (RFC 2045 section 6.8), `size` its decoded bytes."""
+    """A file. `body` is its base64 text as `base64_body.rewrap` writes it, `size` what that decodes to, in bytes.
+
+    With a `content_id` it is an inline part that the HTML shows as `cid:content_id`.
+    """
 
     name: str
     content_type: str
@@ -40,6 +43,13 @@ class Draft:
     attachments: tuple[Attachment, ...] = ()
     message_id: str = ""
     tracking_disabled: bool = False
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Whether its header holds UTF-8, so that every recipient's server must offer SMTPUTF8 (RFC 6531 section 3.1)."""
+        return any(address.needs_smtputf8 for address in (self.sender, *self.to, *self.cc, *self.reply_to))
+
+    time_to_live: float = 0.0  # seconds a deferred recipient is tried; 0: the installation's
 
 
 _encoder = msgspec.msgpack.Encoder()
