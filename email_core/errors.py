@@ -47,3 +47,19 @@ class EntityChanged(Exception):
 
 class EntityMissing(Exception):
     """A write or read met no such entity, queue item or blob (404)."""
+
+
+class DomainNotLinked(Exception):
+    """The sender's domain is not a verified domain that is linked to the communication service. `args[0]`: the domain."""
+
+
+class SenderUnknown(Exception):
+    """The sender's local part is not a sender username of its domain. `args[0]`: the local part."""
+
+
+class OperationReused(Exception):
+    """An Operation-Id was used before for another request. `args[0]`: the id."""
+
+
+class ConfigurationMissing(Exception):
+    """Something that an administrator must provide is missing or unusable; work waits for it. The text says what and where."""

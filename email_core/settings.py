@@ -14,6 +14,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+# One transaction gives each envelope of a message its row: 100 operations, one of them the message's own.
+MOST_RECIPIENTS = 99
+
 MINUTE = 60.0
 HOUR = 3600.0
 
@@ -88,7 +91,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         storage=_storage(reader),
         sealing_key=Secret(reader.text("POSTRIDER_SEALING_KEY", "")),
         max_request_bytes=reader.number("POSTRIDER_MAX_REQUEST_BYTES", 10 * 1024 * 1024, 1024, 100 * 1024 * 1024),
-        max_recipients=reader.number("POSTRIDER_MAX_RECIPIENTS", 50, 1, 1000),
+        max_recipients=reader.number("POSTRIDER_MAX_RECIPIENTS", 50, 1, MOST_RECIPIENTS),
         acs_limits=reader.switch("POSTRIDER_ACS_LIMITS", False),
         routes=reader.text("POSTRIDER_ROUTES", "mx"),
         dns_server=reader.text("POSTRIDER_DNS", ""),
@@ -141,7 +144,9 @@ class _Reader:
         return self._environment.get(name, "").strip() or default
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
-        return self._converted(name, default, int, lambda value: least <= value <= most, f"a whole number from {least} to {most}")
+        return self._converted(
+            name, default, int, lambda value: least <= value <= most, f"a whole number from {least} to {most}"
+        )
 
     def switch(self, name: str, default: bool) -> bool:
         words = {"on": True, "true": True, "1": True, "yes": True, "off": False, "false": False, "0": False, "no": False}

@@ -63,6 +63,7 @@ class Outcome:
     rule: str = ""
     retry_after: float = 0.0
     indeterminate: bool = False
+    suppress: bool = False  # the receiver said that this very address takes no mail
     reason: str = ""  # ours, when there was no reply: "no route to host", "null MX"
 
 
@@ -77,7 +78,11 @@ class TimelineEvent:
 
 @dataclass(frozen=True, slots=True)
 class AttemptReport:
-    """All that one attempt for one envelope yields: an outcome for each recipient, and the story."""
+    """All that one attempt for one envelope yields: an outcome for each recipient, and the story.
+
+    `handed_over`: an impatient attempt gave up before DATA; it counts as no try, and the next one is due at once.
+    """
 
     outcomes: tuple[Outcome, ...]
     timeline: tuple[TimelineEvent, ...]
+    handed_over: bool = False

@@ -1,0 +1,121 @@
+"""The claim: one ETag merge that takes a message or an envelope for one attempt, before anything is sent.
+
+Queues deliver at least once, and a replayed Operation-Id may enqueue a second item, so any number of items may point at
+one row. The claim lets exactly one of them work; `decide` says what becomes of the others.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from email_core import maillog
+from email_core.clock import Clock
+from email_core.delivery.ledger import claimed
+from email_core.delivery.spool import Spool, SpooledRow, SpoolItem
+from email_core.errors import EntityChanged, EntityMissing, StorageUnavailable
+
+ORPHAN_PAUSES = (1.0, 4.0, 15.0, 40.0)  # seconds; a minute in all for an item whose row is still being written
+EARLY_PAUSE = 2.0  # seconds, doubled each time; an item that came before its predecessor was settled
+MOST_PUT_BACKS = 12  # then something is wrong that waiting does not cure
+
+
+class ItemExhausted(Exception):
+    """An item was put back too often; the host moves it to the poison queue."""
+
+
+class Verdict(StrEnum):
+    """What becomes of an item."""
+
+    CLAIM = "claim"
+    DROP = "drop"
+    PUT_BACK = "put back"
+    POISON = "poison"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict, its reason for the log, and for PUT_BACK the delay in seconds."""
+
+    verdict: Verdict
+    why: str
+    delay: float = 0.0
+
+
+def decide(item: SpoolItem, row: SpooledRow | None, *, dequeue_count: int, now: float, longest_claim: float) -> Decision:
+    """What becomes of an item, given its row.
+
+    An item may be dropped only when another item stands for the same work, or when there is no work. One that was
+    delivered before (`dequeue_count` above 1) or put back stands for itself: its run may have died, so it waits for the
+    claim to end.
+    """
+    if row is None:
+        if item.put_backs < len(ORPHAN_PAUSES):
+            return Decision(Verdict.PUT_BACK, "its message is not there yet", ORPHAN_PAUSES[item.put_backs])
+        return Decision(Verdict.DROP, "its message was never acknowledged")
+    ledger = row.ledger
+    if row.facts.envelopes or ledger.finished:
+        return Decision(Verdict.DROP, "nothing is left to do")
+    if item.attempt < ledger.attempt:
+        return Decision(Verdict.DROP, "its attempt is settled")
+    if item.put_backs >= MOST_PUT_BACKS:
+        return Decision(Verdict.POISON, f"it was put back {item.put_backs} times")
+    held = ledger.claim_until - now
+    if item.attempt > ledger.attempt:
+        if held > 0:
+            pause = min(EARLY_PAUSE * 2**item.put_backs, longest_claim)
+            return Decision(Verdict.PUT_BACK, "the attempt before it is not settled", pause)
+        return Decision(Verdict.DROP, "the attempt before it died and will be done again")
+    if held > 0:
+        if dequeue_count > 1 or item.put_backs:
+            # A clock that was set back must not make the item wait for longer than a claim can last.
+            return Decision(Verdict.PUT_BACK, "the claim of an earlier run still holds", min(held, longest_claim) + 1.0)
+        return Decision(Verdict.DROP, "another run holds the claim")
+    return Decision(Verdict.CLAIM, "the claim ran out" if ledger.claim_until else "free")
+
+
+async def take(
+    spool: Spool, queue: str, item: SpoolItem, *, dequeue_count: int, clock: Clock, claim_seconds: float, with_content: bool
+) -> SpooledRow | None:
+    """Claim the row of an item: one read and one merge. None when the item was dropped or put back instead.
+
+    Raises ItemExhausted when the item was put back too often.
+    """
+    token = secrets.token_hex(8)
+    while True:
+        row = await spool.read(item.message, item.row, with_content=with_content)
+        now = clock.now()
+        if row is not None and row.ledger.claim_token == token:
+            return row  # our own merge, whose answer was lost
+        decision = decide(item, row, dequeue_count=dequeue_count, now=now, longest_claim=claim_seconds)
+        if row is None or decision.verdict is not Verdict.CLAIM:
+            await _set_aside(spool, queue, item, decision)
+            return None
+        ledger = claimed(row.ledger, token=token, until=now + claim_seconds)
+        try:
+            taken = await spool.update(row, ledger=ledger)
+        except (EntityChanged, EntityMissing):
+            continue  # somebody was faster, or our own first try took effect: the row tells
+        maillog.claimed(item.message, attempt=item.attempt, takeover=row.ledger.claim_until > 0)
+        return taken
+
+
+async def release(spool: Spool, row: SpooledRow) -> None:
+    """Give a claim back when nothing was sent under it, so that the next delivery of the item need not wait for its end."""
+    try:
+        await spool.update(row, ledger=replace(row.ledger, claim_until=0.0))
+    except (EntityChanged, EntityMissing, StorageUnavailable) as error:
+        # The claim then runs out by itself; the caller raises the fault that made it let go.
+        maillog.fault("release", error=error, message=row.message)
+
+
+async def _set_aside(spool: Spool, queue: str, item: SpoolItem, decision: Decision) -> None:
+    if decision.verdict is Verdict.DROP:
+        maillog.dropped_item(item.message, queue=queue, why=decision.why)
+        return
+    if decision.verdict is Verdict.POISON:
+        raise ItemExhausted(f"{item.message} {item.row}: {decision.why}")
+    maillog.put_back_item(item.message, queue=queue, why=decision.why, delay=decision.delay)
+    later = SpoolItem(item.message, item.row, item.attempt, item.put_backs + 1)
+    await spool.enqueue(queue, later, delay=decision.delay)

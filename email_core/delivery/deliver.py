@@ -1,0 +1,78 @@
+"""Delivering: an item of the queue `deliveries` becomes one attempt, and the attempt is settled.
+
+Exceptions that leave are our own faults: the host delivers the item again, and after its last try the poison queue ends
+the message as Failed. What a receiver or the network does is an outcome, never an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from email_core.clock import Clock
+from email_core.delivery.attempt import Attempt, Courier
+from email_core.delivery.claim import release, take
+from email_core.delivery.outcome import AttemptReport
+from email_core.delivery.settle import Settler
+from email_core.delivery.spool import DELIVERIES, MessageFacts, Spool, SpooledRow, SpoolItem
+from email_core.delivery.verp import make_reverse_path
+from email_core.errors import EntityMissing, StorageUnavailable
+from email_core.message.address import parse_address
+from email_core.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Deliverer:
+    """Makes attempts and settles them."""
+
+    spool: Spool
+    settler: Settler
+    courier: Courier
+    verp_keys: Mapping[str, bytes]
+    settings: Settings
+    clock: Clock
+
+    async def deliver(self, item: SpoolItem, *, dequeue_count: int) -> None:
+        """Work an item of the queue `deliveries`: claim, one SMTP conversation, settle."""
+        row = await take(
+            self.spool,
+            DELIVERIES,
+            item,
+            dequeue_count=dequeue_count,
+            clock=self.clock,
+            claim_seconds=self.settings.claim_seconds,
+            with_content=True,
+        )
+        if row is None:
+            return
+        try:
+            signed = await self.spool.signed(row)
+        except (StorageUnavailable, EntityMissing):
+            await release(self.spool, row)
+            raise
+        report = await self.attempt(row, row.facts, signed, impatient=False)
+        await self.settler.settle(row, report)
+
+    async def attempt(self, row: SpooledRow, facts: MessageFacts, signed: bytes, *, impatient: bool) -> AttemptReport:
+        """One attempt for the open recipients of a claimed row."""
+        tries = max((entry.tries for entry in row.ledger.entries if not entry.status.final), default=0)
+        return await self.courier.attempt_delivery(
+            Attempt(
+                message=signed,
+                reverse_path=self._reverse_path(row, facts),
+                recipients=tuple(parse_address(address) for address in row.ledger.open_addresses),
+                number=tries,
+                impatient=impatient,
+            )
+        )
+
+    def _reverse_path(self, row: SpooledRow, facts: MessageFacts) -> str:
+        key_id, key = next(iter(self.verp_keys.items()))  # the first key makes new ones, all of them are read
+        return make_reverse_path(
+            service_key=row.service_key,
+            operation_id=row.operation_id,
+            envelope=row.envelope_number,
+            key_id=key_id,
+            key=key,
+            bounce_domain=facts.bounce_domain,
+        )

@@ -1,0 +1,102 @@
+"""Trying next hops one after the other until every recipient has a verdict, over pooled connections where there are some.
+
+The next hop is tried only for recipients that nobody judged, and never once the message may have been taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from email_core.clock import Clock
+from email_core.delivery import smtp_session, tls_policy
+from email_core.delivery.connection_pool import ConnectionPool
+from email_core.delivery.envelope import Attempt
+from email_core.delivery.outcome import Stage
+from email_core.delivery.run import HostUnusable, Run, TlsFailed
+from email_core.delivery.smtp_connection import Connection, NextHop, open_connection
+from email_core.delivery.verdicts import Verdicts
+from email_core.message.address import Address
+
+SESSION_CAP = 2  # conversations that got as far as MAIL, in one attempt; as Postfix's smtp_mx_session_limit
+
+_READY = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA})
+
+
+class Dialler:
+    """Owns the connections of a worker and remembers whose TLS is broken."""
+
+    def __init__(self, clock: Clock, *, pool: ConnectionPool | None = None) -> None:
+        self.pool = pool if pool is not None else ConnectionPool(clock)
+        self._broken_tls = tls_policy.BrokenTls(clock.monotonic)
+
+    async def deliver(
+        self, hops: Sequence[NextHop], attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run
+    ) -> HostUnusable | None:
+        """Deliver to these recipients by the first hop that can be used; why the last one could not, when they are left over.
+
+        Raises OutOfTime.
+        """
+        failure: HostUnusable | None = None
+        conversations = 0
+        for position, hop in enumerate(hops):
+            left = [recipient for recipient in recipients if verdicts.is_pending(recipient)]
+            if not left or conversations == SESSION_CAP:
+                break
+            run.budget.begin_host(others_left=position + 1 < len(hops))
+            try:
+                await self._deliver_to(hop, attempt, left, verdicts, run)
+            except HostUnusable as unusable:
+                failure = unusable
+                conversations += unusable.stage in _READY
+        return failure
+
+    async def _deliver_to(
+        self, hop: NextHop, attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run
+    ) -> None:
+        pooled = self.pool.take(hop)
+        if pooled is not None:
+            run.transcript.reuse(hop.host, hop.address, hop.port, pooled.messages)
+            try:
+                await self._converse(pooled, attempt, recipients, verdicts, run)
+                return
+            except HostUnusable as unusable:
+                if unusable.stage is not Stage.MAIL:
+                    raise
+                # The server closed it while it was idle, or has had enough of it: that says nothing about the next one.
+        connection = await self._open(hop, run)
+        await self._converse(connection, attempt, recipients, verdicts, run)
+
+    async def _open(self, hop: NextHop, run: Run) -> Connection:
+        try:
+            return await open_connection(hop, run, broken_tls=hop.host in self._broken_tls)
+        except TlsFailed as failed:
+            if not tls_policy.may_fall_back_to_plain(hop.tls):
+                raise
+            if failed.handshake:
+                self._broken_tls.remember(hop.host)
+            run.transcript.plain(hop.host, failed.reason)
+        return await open_connection(hop, run, broken_tls=True)
+
+    async def _converse(
+        self, connection: Connection, attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run
+    ) -> None:
+        try:
+            ready = await smtp_session.send(connection, attempt, recipients, verdicts, run)
+            self._note_tls_demand(connection, verdicts)
+            ready = ready or await smtp_session.reset(connection, run)
+        except HostUnusable:
+            connection.wire.hang_up()
+            raise
+        except BaseException:
+            # Out of time, or cancelled: the server is in the middle of something, and a QUIT would be read as part of it.
+            connection.wire.abort()
+            raise
+        if ready:
+            self.pool.put(connection)
+        else:
+            connection.wire.hang_up()
+
+    def _note_tls_demand(self, connection: Connection, verdicts: Verdicts) -> None:
+        """A server that refuses mail in plain gets TLS again at the next attempt, broken or not."""
+        if not connection.encrypted and any(outcome.bounce_class == "tls_required" for outcome in verdicts.outcomes):
+            self._broken_tls.forget(connection.hop.host)

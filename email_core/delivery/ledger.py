@@ -1,0 +1,192 @@
+"""The ledger of an envelope: where each of its recipients stands, who has the claim, and when the next attempt is due.
+
+Pure: outcomes and the time come in, a new ledger comes out. A recipient whose status is final never changes again here,
+and that is what keeps a recipient that was accepted from being sent to a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from email_core.delivery.outcome import AttemptReport, Disposition, Outcome, TimelineEvent
+from email_core.delivery.retry_schedule import next_attempt
+from email_core.message.status import RecipientStatus
+
+REPLY_LENGTH = 300  # characters of a reply kept beside its recipient; the timeline has it whole
+TIMELINE_EVENTS = 1000  # the first ones and the last ones are kept; keeps a row far below the entity limit
+
+
+_STATUS = {
+    Disposition.DELIVERED: RecipientStatus.DELIVERED,
+    Disposition.DEFERRED: RecipientStatus.DEFERRED,
+    Disposition.BOUNCED: RecipientStatus.BOUNCED,
+    Disposition.FILTERED: RecipientStatus.FILTERED,
+    Disposition.QUARANTINED: RecipientStatus.QUARANTINED,
+    Disposition.SUPPRESSED: RecipientStatus.SUPPRESSED,
+    Disposition.FAILED: RecipientStatus.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recipient. `address` is the forward-path, `kind` to, cc or bcc; `tries` counts attempts that reached a verdict; `at` is when the last one did.
+
+    `possible_duplicate`: an earlier attempt may have reached the receiver without our knowing, so the mail may be there twice.
+    `hard_bounce`: the receiver said that this very address takes no mail.
+    """
+
+    address: str
+    kind: str = "to"
+    status: RecipientStatus = RecipientStatus.PENDING
+    tries: int = 0
+    at: float = 0.0
+    reply: str = ""
+    code: int = 0
+    enhanced: str = ""
+    host: str = ""
+    bounce_class: str = ""
+    rule: str = ""
+    hard_bounce: bool = False
+    possible_duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The state of one envelope. Times are in seconds since the epoch.
+
+    `attempt` is the number of the attempt that comes next or is claimed now, from 0; an item of another number is stale.
+    `claim_until` is 0 when nobody holds the claim. A claim that ran out means that a run died.
+    """
+
+    entries: tuple[Entry, ...]
+    attempt: int = 0
+    claim_until: float = 0.0
+    claim_token: str = ""
+    next_attempt_at: float = 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether every recipient has its final status."""
+        return all(entry.status.final for entry in self.entries)
+
+    @property
+    def open_addresses(self) -> tuple[str, ...]:
+        """The forward-paths that are still to be tried."""
+        return tuple(entry.address for entry in self.entries if not entry.status.final)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What an attempt changes: the new ledger, and when to try again (None: nothing is left to try)."""
+
+    ledger: Ledger
+    retry_at: float | None
+
+
+def claimed(ledger: Ledger, *, token: str, until: float) -> Ledger:
+    """The ledger under a claim. A claim that is taken over from a run that died makes every open recipient a possible
+    duplicate: that run may have passed the final dot (RFC 1047)."""
+    died = ledger.claim_until > 0
+    entries = tuple(
+        replace(entry, possible_duplicate=True) if died and not entry.status.final else entry for entry in ledger.entries
+    )
+    return replace(ledger, entries=entries, claim_token=token, claim_until=until, next_attempt_at=until)
+
+
+def settled(
+    ledger: Ledger,
+    report: AttemptReport,
+    *,
+    now: float,
+    accepted_at: float,
+    expires_at: float,
+    pauses: Sequence[float],
+    random: Callable[[], float],
+) -> Settlement:
+    """The ledger after an attempt. A recipient without an outcome counts as deferred, for that loses no mail."""
+    outcomes = {outcome.recipient: outcome for outcome in report.outcomes}
+    entries = tuple(
+        entry if entry.status.final else _after(entry, outcomes.get(entry.address), now=now, counted=not report.handed_over)
+        for entry in ledger.entries
+    )
+    retry_at = _retry_at(entries, report, now, accepted_at, expires_at, pauses, random)
+    if retry_at is None:
+        entries = tuple(
+            entry if entry.status.final else replace(entry, status=RecipientStatus.EXPIRED, at=now) for entry in entries
+        )
+    return Settlement(
+        Ledger(
+            entries,
+            attempt=ledger.attempt + 1,
+            claim_until=0.0,
+            claim_token=ledger.claim_token,
+            next_attempt_at=retry_at or 0.0,
+        ),
+        retry_at,
+    )
+
+
+def ended(ledger: Ledger, *, now: float, reason: str) -> Ledger:
+    """The ledger when our own fault ends the message: what is not final yet is Failed."""
+    entries = tuple(
+        entry if entry.status.final else replace(entry, status=RecipientStatus.FAILED, at=now, reply=reason)
+        for entry in ledger.entries
+    )
+    return Ledger(entries, attempt=ledger.attempt + 1, claim_token=ledger.claim_token)
+
+
+def trimmed(timeline: Sequence[TimelineEvent]) -> tuple[TimelineEvent, ...]:
+    """A timeline of bounded length: the beginning and the end tell the story, the retries between are alike."""
+    if len(timeline) <= TIMELINE_EVENTS:
+        return tuple(timeline)
+    half = TIMELINE_EVENTS // 2
+    return (*timeline[:half], *timeline[-half:])
+
+
+def _after(entry: Entry, outcome: Outcome | None, *, now: float, counted: bool) -> Entry:
+    if not counted and (outcome is None or outcome.disposition is Disposition.DEFERRED):
+        return entry  # handed over: nobody was asked yet
+    if outcome is None:
+        return replace(entry, status=RecipientStatus.DEFERRED, tries=entry.tries + 1, at=now)
+    reply = outcome.reply
+    return replace(
+        entry,
+        status=_STATUS[outcome.disposition],
+        tries=entry.tries + 1,
+        at=now,
+        reply=(str(reply) if reply else outcome.reason)[:REPLY_LENGTH],
+        code=reply.code if reply else 0,
+        enhanced=reply.enhanced if reply else "",
+        host=outcome.mx_host,
+        bounce_class=outcome.bounce_class,
+        rule=outcome.rule,
+        hard_bounce=outcome.suppress,
+        possible_duplicate=entry.possible_duplicate or outcome.indeterminate,
+    )
+
+
+def _retry_at(
+    entries: Sequence[Entry],
+    report: AttemptReport,
+    now: float,
+    accepted_at: float,
+    expires_at: float,
+    pauses: Sequence[float],
+    random: Callable[[], float],
+) -> float | None:
+    open_entries = [entry for entry in entries if not entry.status.final]
+    if not open_entries:
+        return None
+    if report.handed_over:
+        return now
+    asked_for = max((outcome.retry_after for outcome in report.outcomes), default=0.0)
+    return next_attempt(
+        max(entry.tries for entry in open_entries),
+        now=now,
+        accepted_at=accepted_at,
+        expires_at=expires_at,
+        pauses=pauses,
+        asked_for=asked_for,
+        random=random,
+    )

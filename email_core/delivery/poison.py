@@ -1,0 +1,65 @@
+"""Poison: an item that the host gave up on. Its message is ended as Failed, and the item is kept for inspection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from email_core import maillog
+from email_core.clock import Clock
+from email_core.delivery.ledger import ended
+from email_core.delivery.outcome import TimelineEvent
+from email_core.delivery.spool import Spool, SpoolItem
+from email_core.errors import EntityChanged
+from email_core.storage import Storage
+
+POISON = "poison"
+REASON = "Postrider could not work this message and gave up; the operator finds the item in the table `poison`"
+
+
+@dataclass(frozen=True, slots=True)
+class PoisonKeeper:
+    """Keeps poison items and ends their messages."""
+
+    storage: Storage
+    spool: Spool
+    clock: Clock
+
+    async def keep(self, queue: str, item_id: str, text: str, *, dequeue_count: int) -> None:
+        """Keep an item of a poison queue. The copy is written first, so that a crash in between loses nothing."""
+        now = self.clock.now()
+        await self.storage.tables.upsert(
+            POISON,
+            {
+                "PartitionKey": queue,
+                "RowKey": item_id,
+                "item": text,
+                "dequeueCount": dequeue_count,
+                "keptAt": now,
+            },
+        )
+        try:
+            item = SpoolItem.decode(text)
+        except ValueError:
+            maillog.poisoned("-", queue=queue, item=item_id)  # not one of ours: kept, and nothing to end
+            return
+        maillog.poisoned(item.message, queue=queue, item=item_id)
+        await self._end(item, now)
+
+    async def _end(self, item: SpoolItem, now: float) -> None:
+        while True:
+            row = await self.spool.read(item.message, item.row, with_content=False)
+            if row is None or row.facts.envelopes or row.ledger.finished or item.attempt < row.ledger.attempt:
+                return
+            event = TimelineEvent(now, "poisoned", {"why": REASON})
+            facts = row.facts
+            if facts.status == "Running":
+                facts = replace(facts, status="Failed", error_code="EmailDropped", error_message=REASON)
+            try:
+                await self.spool.update(
+                    row, ledger=ended(row.ledger, now=now, reason=REASON), facts=facts, timeline=[*row.timeline, event]
+                )
+            except EntityChanged:
+                continue  # a run settled it meanwhile: look again
+            for address in row.ledger.open_addresses:
+                maillog.final(item.message, address, status="Failed")
+            return

@@ -1,0 +1,161 @@
+"""Settling: what an attempt came to is written down once, and the next attempt is arranged.
+
+The order matters. The retry item goes first, with its delay: should the run die before the merge, the item finds the old
+attempt number and is dropped, while the item of this run is delivered again. Then one ETag merge writes ledger, status and
+timeline. The activity row comes last, for it only tells what the ledger already knows.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from email_core import maillog
+from email_core.clock import Clock
+from email_core.delivery.ledger import Entry, Ledger, Settlement, settled
+from email_core.delivery.outcome import AttemptReport, Disposition, Outcome, TimelineEvent
+from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, MessageFacts, Spool, SpooledRow, SpoolItem
+from email_core.errors import EntityChanged, StorageUnavailable
+from email_core.insights.activity import StatusUpdate, record
+from email_core.settings import Settings
+from email_core.storage import Storage
+
+HAND_OVER_DELAY = 1.0  # seconds; long enough for the merge that follows the item
+# What was sent can't be called back, so its outcome is worth more tries than an ordinary write.
+_SETTLE_PAUSES = (0.5, 2.0, 5.0, 10.0, 20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Settler:
+    """Writes what attempts came to."""
+
+    storage: Storage
+    spool: Spool
+    settings: Settings
+    clock: Clock
+
+    async def settle(
+        self,
+        row: SpooledRow,
+        report: AttemptReport,
+        *,
+        facts: MessageFacts | None = None,
+        signed: bytes = b"",
+    ) -> None:
+        """Write the outcomes of an attempt on a claimed row. `signed` is kept when another attempt will need it.
+
+        Raises EntityChanged when the claim was taken over meanwhile: the other run answers for the row then.
+        """
+        now = self.clock.now()
+        facts = facts or row.facts
+        settlement = settled(
+            row.ledger,
+            report,
+            now=now,
+            accepted_at=facts.accepted_at,
+            expires_at=facts.expires_at,
+            pauses=self.settings.retry_pauses,
+            random=random.random,
+        )
+        timeline = [*row.timeline, *report.timeline, *_conclusion(settlement, now)]
+        keep = signed if settlement.retry_at is not None and not (row.signed or row.signed_blob) else b""
+        if settlement.retry_at is not None:
+            await self._enqueue_retry(row, settlement, has_signed=bool(signed or row.signed or row.signed_blob))
+        await self._merge(row, settlement.ledger, facts, timeline, keep)
+        self._log(row, settlement.ledger)
+        await self._record_activity(row, facts, settlement.ledger)
+
+    async def _enqueue_retry(self, row: SpooledRow, settlement: Settlement, *, has_signed: bool) -> None:
+        retry_at = settlement.retry_at or 0.0
+        # A message that could not be signed is prepared again; one that was signed goes out with the same bytes.
+        queue = DELIVERIES if has_signed else SUBMISSIONS
+        item = SpoolItem(row.message, row.row, settlement.ledger.attempt)
+        await self.spool.enqueue(queue, item, delay=max(retry_at - self.clock.now(), HAND_OVER_DELAY))
+
+    async def _merge(
+        self, row: SpooledRow, ledger: Ledger, facts: MessageFacts, timeline: Sequence[TimelineEvent], signed: bytes
+    ) -> None:
+        changed = facts if facts != row.facts else None
+        for pause in (*_SETTLE_PAUSES, None):
+            try:
+                await self.spool.update(row, ledger=ledger, facts=changed, timeline=timeline, signed=signed)
+                return
+            except EntityChanged:
+                # Either the claim was taken over, or our own merge took effect and only its answer was lost.
+                current = await self.spool.read(row.message, row.row, with_content=False)
+                if current and (current.ledger.claim_token, current.ledger.attempt) == (ledger.claim_token, ledger.attempt):
+                    return
+                raise
+            except StorageUnavailable as unavailable:
+                if pause is None:
+                    raise
+                maillog.fault("settle", error=unavailable, message=row.message)
+                await self.clock.sleep(pause)
+
+    def _log(self, row: SpooledRow, ledger: Ledger) -> None:
+        for entry in _changed(row.ledger, ledger):
+            maillog.outcome(
+                row.message,
+                entry.address,
+                disposition=entry.status,
+                attempt=row.ledger.attempt,
+                reply=entry.reply,
+                host=entry.host,
+                bounce_class=entry.bounce_class,
+            )
+
+    async def _record_activity(self, row: SpooledRow, facts: MessageFacts, ledger: Ledger) -> None:
+        updates = [_status_update(row, facts, entry) for entry in _changed(row.ledger, ledger)]
+        try:
+            await record(self.storage, updates)
+        except StorageUnavailable as unavailable:
+            # The ledger is the truth and it is written; running the attempt again for a log row would be worse.
+            maillog.activity_lost(row.message, reason=str(unavailable))
+
+
+def waiting(row: SpooledRow, *, now: float, kind: str, why: str) -> AttemptReport:
+    """The report of a run that could not even try: everyone open is deferred, and the timeline says why."""
+    outcomes = tuple(Outcome(address, Disposition.DEFERRED, reason=why) for address in row.ledger.open_addresses)
+    return AttemptReport(outcomes, (TimelineEvent(now, kind, {"why": why}),))
+
+
+def _changed(before: Ledger, after: Ledger) -> list[Entry]:
+    return [
+        new
+        for old, new in zip(before.entries, after.entries, strict=True)
+        if (new.status, new.tries) != (old.status, old.tries)
+    ]
+
+
+def _conclusion(settlement: Settlement, now: float) -> list[TimelineEvent]:
+    events = [
+        TimelineEvent(now, "expired", {"recipient": entry.address, "tries": entry.tries})
+        for entry in settlement.ledger.entries
+        if entry.status == "Expired" and entry.at == now
+    ]
+    if settlement.retry_at is not None:
+        facts: dict[str, object] = {"at": settlement.retry_at, "attempt": settlement.ledger.attempt}
+        events.append(TimelineEvent(now, "next-attempt", facts))
+    return events
+
+
+def _status_update(row: SpooledRow, facts: MessageFacts, entry: Entry) -> StatusUpdate:
+    delivered = entry.status == "Delivered"
+    return StatusUpdate(
+        service_key=row.service_key,
+        correlation_id=row.operation_id,
+        at=entry.at,
+        recipient=entry.address,
+        status=entry.status,
+        attempt=row.ledger.attempt,
+        sender=facts.sender,
+        message_id=facts.message_id,
+        code=entry.code,
+        enhanced=entry.enhanced,
+        hard_bounce=entry.hard_bounce,
+        failure_reason="" if delivered else entry.bounce_class,
+        failure_message="" if delivered else entry.reply,
+        host=entry.host,
+        possible_duplicate=entry.possible_duplicate,
+    )

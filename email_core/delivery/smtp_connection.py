@@ -1,0 +1,212 @@
+"""An SMTP connection made ready: connect, greeting, EHLO, STARTTLS, EHLO, AUTH; and the commands that go over it.
+
+Everything that can go wrong until the connection is ready is the host's trouble or ours, never the recipients': it comes out
+as HostUnusable, after which another host may be tried.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+
+from aiosmtplib.esmtp import parse_esmtp_extensions
+
+from email_core.delivery import tls_policy
+from email_core.delivery.outcome import Reply, Stage
+from email_core.delivery.reply import accepted, parse_reply
+from email_core.delivery.routes import TlsMode
+from email_core.delivery.run import HostUnusable, Run, TlsFailed
+from email_core.delivery.smtp_wire import RawReply, SmtpWire, TlsFault, WireFault
+from email_core.settings import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """Whom to connect to. `host` is the name for certificates, bounce rules and the timeline, `address` what is dialled."""
+
+    host: str
+    address: str
+    port: int
+    tls: TlsMode
+    username: str = ""
+    password: Secret = field(default=Secret(""), repr=False)
+
+
+class Connection:
+    """A connection to a next hop. `messages` counts what was sent over it."""
+
+    def __init__(self, hop: NextHop, wire: SmtpWire) -> None:
+        self.hop = hop
+        self.messages = 0
+        self.extensions: dict[str, str] = {}
+        self.auth_methods: list[str] = []
+        self.wire = wire
+
+    @property
+    def encrypted(self) -> bool:
+        return self.wire.tls_session is not None
+
+    @property
+    def size_limit(self) -> int:
+        """The largest message that the server announced to take, in octets (RFC 1870); 0 when it named none."""
+        limit = self.extensions.get("size", "").strip()
+        return int(limit) if limit.isascii() and limit.isdecimal() and len(limit) <= 20 else 0
+
+    def offers(self, extension: str) -> bool:
+        """Whether EHLO named that extension; lower case."""
+        return extension in self.extensions
+
+    async def command(self, run: Run, stage: Stage, line: bytes, *, share: float = 1.0) -> Reply:
+        """Send a command and read its reply, within the time of its stage and that share of what is left.
+
+        Raises HostUnusable and OutOfTime.
+        """
+        return _reply(await self._exchange(run, stage, line, line.decode("utf-8", "replace"), share=share))
+
+    def lost(self, stage: Stage, reason: str) -> HostUnusable:
+        """The exception for a connection that ended without a judgement."""
+        return HostUnusable(stage, reason, host=self.hop.host)
+
+    async def greet(self, run: Run) -> None:
+        """Read the greeting and say EHLO, or HELO where EHLO is unknown (RFC 5321 section 3.2)."""
+        reply = _reply(await self._exchange(run, Stage.BANNER, None, "(greeting)"))
+        if not accepted(reply):
+            raise HostUnusable(Stage.BANNER, "refused the connection", host=self.hop.host, reply=reply)
+        await self._hello(run)
+
+    async def encrypt(self, run: Run) -> None:
+        """STARTTLS, and EHLO anew, for what was said in plain does not count any more (RFC 3207 section 4.2)."""
+        allowance = run.budget.before_data(Stage.STARTTLS)
+        started = run.clock.monotonic()
+        context = tls_policy.context_for(self.hop.tls)
+        try:
+            refusal = await self.wire.start_tls(context, self.hop.host, timeout=allowance.seconds)
+        except TlsFault as fault:
+            run.transcript.command("STARTTLS", None, run.clock.monotonic() - started, fault.reason)
+            if fault.timed_out and allowance.last:
+                raise run.budget.out_of_time(Stage.STARTTLS) from fault
+            raise TlsFailed(fault.reason, host=self.hop.host, handshake=True) from fault
+        if refusal is not None:
+            reply = _reply(refusal)
+            run.transcript.command("STARTTLS", reply, run.clock.monotonic() - started)
+            raise TlsFailed("refused STARTTLS after offering it", host=self.hop.host, reply=reply, handshake=False)
+        self.note_tls(run, run.clock.monotonic() - started)
+        await self._hello(run)
+
+    def note_tls(self, run: Run, seconds: float) -> None:
+        """Tell the story of an encrypted connection."""
+        version, cipher = self.wire.tls_session or ("", "")
+        run.transcript.tls(self.hop.host, version, cipher, verified=self.hop.tls is not TlsMode.OPPORTUNISTIC, seconds=seconds)
+
+    async def log_in(self, run: Run) -> None:
+        """AUTH PLAIN, or AUTH LOGIN where that is all there is (RFC 4954). Raises HostUnusable."""
+        if not tls_policy.may_authenticate(self.hop.tls, encrypted=self.encrypted, host=self.hop.host):
+            raise HostUnusable(Stage.AUTH, "a password is never sent over this connection", host=self.hop.host)
+        if "plain" in self.auth_methods:
+            token = _encoded(f"\0{self.hop.username}\0{self.hop.password}")
+            reply = await self._secret(run, b"AUTH PLAIN " + token, token, "AUTH PLAIN ***")
+        elif "login" in self.auth_methods:
+            reply = await self.command(run, Stage.AUTH, b"AUTH LOGIN")
+            for secret, shown in (self.hop.username, "(user)"), (self.hop.password, "(password)"):
+                if reply.code == 334:
+                    token = _encoded(secret)
+                    reply = await self._secret(run, token, token, shown)
+        else:
+            offered = ", ".join(self.auth_methods) or "none"
+            reason = f"offers no AUTH method that we have (PLAIN, LOGIN); offered: {offered}"[:200]
+            raise HostUnusable(Stage.AUTH, reason, host=self.hop.host)
+        if reply.code != 235:
+            raise HostUnusable(Stage.AUTH, "did not accept user and password", host=self.hop.host, reply=reply)
+
+    async def _hello(self, run: Run) -> None:
+        self.extensions, self.auth_methods = {}, []
+        name = run.ehlo_name.encode("ascii")
+        raw = await self._exchange(run, Stage.EHLO, b"EHLO " + name, f"EHLO {run.ehlo_name}")
+        if 200 <= raw.code <= 299:
+            self.extensions, self.auth_methods = parse_esmtp_extensions(raw.text)
+            return
+        reply = _reply(raw)
+        if 500 <= raw.code <= 504 and self.wire.usable:
+            reply = await self.command(run, Stage.EHLO, b"HELO " + name)
+        if not accepted(reply):
+            raise HostUnusable(Stage.EHLO, "refused EHLO", host=self.hop.host, reply=reply)
+
+    async def _secret(self, run: Run, line: bytes, token: bytes, shown: str) -> Reply:
+        return _reply(await self._exchange(run, Stage.AUTH, line, shown, secret=token.decode()))
+
+    async def _exchange(
+        self, run: Run, stage: Stage, line: bytes | None, shown: str, *, secret: str = "", share: float = 1.0
+    ) -> RawReply:
+        allowance = run.budget.before_data(stage, share=share)
+        started = run.clock.monotonic()
+        try:
+            if line is None:
+                raw = await self.wire.greeting(timeout=allowance.seconds)
+            else:
+                raw = await self.wire.command(line, timeout=allowance.seconds)
+        except WireFault as fault:
+            run.transcript.command(shown, None, run.clock.monotonic() - started, fault.reason)
+            if fault.timed_out and allowance.last:
+                raise run.budget.out_of_time(stage) from fault
+            raise self.lost(stage, fault.reason) from fault
+        if secret:  # some servers repeat what they did not like
+            raw = RawReply(raw.code, raw.text.replace(secret, "***"))
+        run.transcript.command(shown, _reply(raw), run.clock.monotonic() - started)
+        return raw
+
+
+async def open_connection(hop: NextHop, run: Run, *, broken_tls: bool) -> Connection:
+    """A connection that is ready for MAIL. `broken_tls`: TLS with this host failed lately.
+
+    Raises HostUnusable, TlsFailed and OutOfTime; no connection stays open then.
+    """
+    connection = Connection(hop, await _connect(hop, run))
+    try:
+        if hop.tls is TlsMode.IMPLICIT:
+            connection.note_tls(run, 0.0)
+        await connection.greet(run)
+        if hop.tls is not TlsMode.IMPLICIT:
+            await _secure(connection, run, broken_tls=broken_tls)
+        if hop.username:
+            await connection.log_in(run)
+    except BaseException:
+        connection.wire.hang_up()
+        raise
+    return connection
+
+
+async def _secure(connection: Connection, run: Run, *, broken_tls: bool) -> None:
+    hop = connection.hop
+    offered = connection.offers("starttls")
+    step = tls_policy.next_step(hop.tls, offered=offered, broken=broken_tls)
+    if step is tls_policy.TlsStep.STARTTLS:
+        await connection.encrypt(run)
+    elif step is tls_policy.TlsStep.REFUSE:
+        raise TlsFailed("does not offer STARTTLS, which this route requires", host=hop.host, handshake=False)
+    elif offered and broken_tls and hop.tls is TlsMode.OPPORTUNISTIC:
+        run.transcript.plain(hop.host, "TLS with this host failed lately")
+
+
+async def _connect(hop: NextHop, run: Run) -> SmtpWire:
+    allowance = run.budget.before_data(Stage.CONNECT)
+    started = run.clock.monotonic()
+    tls = tls_policy.context_for(hop.tls) if hop.tls is TlsMode.IMPLICIT else None
+    try:
+        wire = await SmtpWire.connect(hop.address, hop.port, timeout=allowance.seconds, tls=tls, tls_name=hop.host)
+    except WireFault as fault:
+        run.transcript.connect(hop.host, hop.address, hop.port, run.clock.monotonic() - started, fault.reason)
+        if fault.timed_out and allowance.last:
+            raise run.budget.out_of_time(Stage.CONNECT) from fault
+        if isinstance(fault, TlsFault):
+            raise TlsFailed(fault.reason, host=hop.host, handshake=True) from fault
+        raise HostUnusable(Stage.CONNECT, fault.reason, host=hop.host) from fault
+    run.transcript.connect(hop.host, hop.address, hop.port, run.clock.monotonic() - started)
+    return wire
+
+
+def _reply(raw: RawReply) -> Reply:
+    return parse_reply(raw.code, raw.text.split("\n"))
+
+
+def _encoded(secret: str) -> bytes:
+    return base64.b64encode(secret.encode())

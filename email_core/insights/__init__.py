@@ -1,0 +1,1 @@
+"""What happened, kept for search and for figures."""

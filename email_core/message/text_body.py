@@ -1,0 +1,59 @@
+"""The transfer encoding of a text part: as it is when it can be, else quoted-printable or base64, whichever is shorter."""
+
+from __future__ import annotations
+
+import re
+from binascii import b2a_base64, b2a_qp
+from typing import NamedTuple
+
+from email_core.message.base64_body import wrapped
+from email_core.message.limits import MAX_LINE
+
+BOUNDARY_MARK = b"=_"  # begins every boundary; quoted-printable and base64 can't produce it (RFC 2045 section 6.7)
+
+_SAFE_IN_7BIT = bytes(range(0x20, 0x7F)) + b"\t\r\n"
+_LITERAL_IN_QUOTED_PRINTABLE = _SAFE_IN_7BIT.replace(b"=", b"")
+_one_too_long = re.compile(rb"(?<![^\n])([^\n]{74})(=20|=09)(?=\r\n)")
+_mbox_from = re.compile(rb"(?<![^\n])From ")
+
+
+class TextBody(NamedTuple):
+    """The encoded text, lines ending with CRLF, and the name of its encoding."""
+
+    encoding: str
+    octets: bytes
+
+
+def encode_text(text: str) -> TextBody:
+    """The text in UTF-8, its line ends made CRLF and one put at its end, encoded for transport."""
+    octets = text.encode()
+    if b"\r" in octets:
+        octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if octets and octets[-1:] != b"\n":
+        octets += b"\n"
+    octets = octets.replace(b"\n", b"\r\n")
+    if _may_stand_as_it_is(octets):
+        return TextBody("7bit", octets)
+    to_quote = len(octets.translate(None, _LITERAL_IN_QUOTED_PRINTABLE))
+    # Lengths with their line ends: 75 octets and "=" to a line here, 76 there.
+    if (len(octets) + 2 * to_quote) * 78 // 75 <= len(octets) * 4 // 3 * 78 // 76:
+        return TextBody("quoted-printable", _quoted_printable(octets))
+    return TextBody("base64", wrapped(b2a_base64(octets, newline=False)) + b"\r\n")
+
+
+def _may_stand_as_it_is(octets: bytes) -> bool:
+    if octets.translate(None, _SAFE_IN_7BIT) or BOUNDARY_MARK in octets or _mbox_from.search(octets):
+        return False
+    return len(octets) <= MAX_LINE or max(map(len, octets.split(b"\r\n"))) <= MAX_LINE
+
+
+def _quoted_printable(octets: bytes) -> bytes:
+    # Told that this is text, binascii keeps CRLF and quotes blanks at line ends. It leaves three things to us: a line
+    # whose quoted blank makes it one octet too long; "From " at the start of a line, which mail stores change to
+    # ">From ", breaking the signature; and a dot alone behind a soft line break, which only SMTP may see as an end.
+    quoted = b2a_qp(octets, istext=True)
+    if b"=20\r\n" in quoted or b"=09\r\n" in quoted:
+        quoted = _one_too_long.sub(rb"\1=\r\n\2", quoted)
+    if b"From " in quoted:
+        quoted = _mbox_from.sub(b"=46rom =\r\n", quoted)
+    return quoted.replace(b"=\r\n.\r\n", b"=\r\n=2E\r\n")

@@ -1,0 +1,87 @@
+"""The composition root: how the parts of Postrider are put together for one worker."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from email_core import maillog
+from email_core.clock import Clock, SystemClock
+from email_core.data_plane.sandbox_limits import SandboxLimits
+from email_core.delivery.attempt import Courier
+from email_core.delivery.deliver import Deliverer
+from email_core.delivery.poison import PoisonKeeper
+from email_core.delivery.settle import Settler
+from email_core.delivery.spool import Spool
+from email_core.domains.directory import Directory
+from email_core.sealing import Sealer
+from email_core.settings import Settings, load_settings
+from email_core.storage import Storage, open_storage
+from email_core.submission.prepare import Preparer
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the functions of one worker share."""
+
+    settings: Settings
+    clock: Clock
+    storage: Storage
+    spool: Spool
+    directory: Directory
+    courier: Courier
+    preparer: Preparer
+    deliverer: Deliverer
+    poison_keeper: PoisonKeeper
+    sandbox_limits: SandboxLimits | None
+
+    async def close(self) -> None:
+        """Close connections to receivers and to storage."""
+        await self.courier.close()
+        await self.storage.close()
+
+
+def build_services(settings: Settings, clock: Clock, *, storage: Storage | None = None) -> Services:
+    """Put the parts together. No I/O happens here; raises SettingsError and its kind when a setting is unusable."""
+    maillog.configure(full_addresses=settings.log_full_addresses)
+    storage = storage or open_storage(settings.storage)
+    sealer = Sealer.from_setting(settings.sealing_key)
+    spool = Spool(storage)
+    directory = Directory(storage.tables, sealer, clock, settings.configuration_seconds)
+    courier = Courier.from_settings(settings, clock)
+    settler = Settler(storage, spool, settings, clock)
+    deliverer = Deliverer(spool, settler, courier, sealer.derived_keys("reverse-path"), settings, clock)
+    return Services(
+        settings=settings,
+        clock=clock,
+        storage=storage,
+        spool=spool,
+        directory=directory,
+        courier=courier,
+        preparer=Preparer(spool, directory, deliverer, settler, settings, clock),
+        deliverer=deliverer,
+        poison_keeper=PoisonKeeper(storage, spool, clock),
+        sandbox_limits=SandboxLimits() if settings.acs_limits else None,
+    )
+
+
+class Worker:
+    """Builds the services at the first invocation, for a connection belongs to the event loop that uses it."""
+
+    def __init__(self) -> None:
+        self._services: Services | None = None
+        self._lock = asyncio.Lock()
+
+    async def services(self) -> Services:
+        """The services of this worker. Raises SettingsError when the app's settings are wrong."""
+        if self._services is None:
+            async with self._lock:
+                if self._services is None:
+                    self._services = build_services(load_settings(), SystemClock())
+        return self._services
+
+    async def close(self) -> None:
+        """Close what was opened; the next invocation would open it again."""
+        services, self._services = self._services, None
+        if services is not None:
+            await services.close()

@@ -1,0 +1,80 @@
+"""Accepting: a checked request becomes a row and a queue item, and only then is it answered.
+
+Two round trips, made at once. Killed before both are done, the caller sees an error and may retry with the same
+Operation-Id; killed after, the pipeline owes every recipient one final outcome.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from email_core import maillog
+from email_core.delivery.ledger import Entry, Ledger
+from email_core.delivery.outcome import TimelineEvent
+from email_core.delivery.spool import MessageFacts, Spool
+from email_core.domains.directory import Directory
+from email_core.domains.sending import CommunicationService
+from email_core.errors import OperationReused
+from email_core.message.draft import Draft, encode_draft
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request that passed every check of its door. `request_hash` tells a retry from another request; `size` is in bytes."""
+
+    service: CommunicationService
+    draft: Draft
+    operation_id: str
+    request_hash: str
+    size: int
+    door: str
+    api_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What the caller is told: the operation and its status. `replay`: the same request had been accepted before."""
+
+    operation_id: str
+    status: str
+    accepted_at: float
+    replay: bool
+
+
+async def accept(spool: Spool, directory: Directory, submission: Submission, *, now: float, time_to_live: float) -> Accepted:
+    """Store a submission and enqueue it.
+
+    Raises DomainNotLinked or SenderUnknown when the sender may not send, OperationReused when the Operation-Id belongs to
+    another request, and StorageUnavailable when it could not be stored: then nothing was accepted.
+    """
+    draft = submission.draft
+    domain = await directory.sending_domain(submission.service, draft.sender)
+    message = f"{submission.service.key}:{submission.operation_id}"
+    facts = MessageFacts(
+        accepted_at=now,
+        expires_at=now + (draft.time_to_live or time_to_live),
+        door=submission.door,
+        sender=draft.sender.addr_spec,
+        domain=domain.resource_id,
+        size=submission.size,
+        request_hash=submission.request_hash,
+        api_version=submission.api_version,
+    )
+    entries = recipients(draft)
+    story = [TimelineEvent(now, "accepted", {"door": facts.door, "size": facts.size, "recipients": len(entries)})]
+    earlier = await spool.add(message, facts, Ledger(entries, next_attempt_at=now), story, encode_draft(draft))
+    maillog.accepted(message, door=facts.door, size=facts.size, recipients=len(entries), replay=earlier is not None)
+    if earlier is None:
+        return Accepted(submission.operation_id, facts.status, now, replay=False)
+    if earlier.facts.request_hash != facts.request_hash:
+        raise OperationReused(submission.operation_id)
+    return Accepted(submission.operation_id, earlier.facts.status, earlier.facts.accepted_at, replay=True)
+
+
+def recipients(draft: Draft) -> tuple[Entry, ...]:
+    """A ledger entry for each different recipient; one that is named twice gets the message once, as its first kind."""
+    entries: dict[str, Entry] = {}
+    for kind, addresses in (("to", draft.to), ("cc", draft.cc), ("bcc", draft.bcc)):
+        for address in addresses:
+            entries.setdefault(address.key, Entry(address.addr_spec, kind=kind))
+    return tuple(entries.values())

@@ -1,0 +1,141 @@
+"""The data plane: `POST /emails:send` and `GET /emails/operations/{id}`, each as one readable list of steps."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+import azure.functions as func
+
+from email_core.auth.hmac_access_key import SignedRequest, verify
+from email_core.data_plane import operation, refusals
+from email_core.data_plane.api_version import check_api_version
+from email_core.data_plane.sandbox_limits import DomainKind, Kind
+from email_core.data_plane.send_request import parse_send_request
+from email_core.delivery.ledger import Entry
+from email_core.delivery.spool import SpooledRow
+from email_core.domains.sending import CommunicationService
+from email_core.errors import Fault
+from email_core.services import Services, Worker
+from email_core.submission.accept import Submission, accept
+from email_core.triggers.http_exchange import Exchange, answer, json_response
+
+
+def register(app: func.FunctionApp, worker: Worker) -> None:
+    """Register the two operations of the data plane."""
+
+    @app.route(route="emails:send", methods=["POST"])
+    async def emails_send(req: func.HttpRequest) -> func.HttpResponse:
+        return await answer(worker, req, send)
+
+    @app.route(route="emails/operations/{operationId}", methods=["GET"])
+    async def emails_get_send_result(req: func.HttpRequest) -> func.HttpResponse:
+        return await answer(worker, req, get_send_result)
+
+
+async def send(services: Services, exchange: Exchange) -> func.HttpResponse:
+    """`Email_Send` of the ACS data plane."""
+    settings = services.settings
+    _check_size(exchange, settings.max_request_bytes)
+    api_version = check_api_version(exchange.query.get("api-version"))
+    service, host = await _authenticate(services, exchange)
+    header = exchange.headers.get("operation-id")
+    operation_id = operation.check_operation_id(header) if header else str(uuid.uuid4())
+    draft = parse_send_request(exchange.body, max_recipients=settings.max_recipients)
+    now = services.clock.now()
+    if services.sandbox_limits is not None:
+        domain = await services.directory.sending_domain(service, draft.sender)
+        _admit(services, Kind.SEND, managed=domain.managed)
+    submission = Submission(
+        service=service,
+        draft=draft,
+        operation_id=operation_id,
+        request_hash=hashlib.sha256(exchange.body).hexdigest(),
+        size=len(exchange.body),
+        door="http",
+        api_version=api_version,
+    )
+    accepted = await accept(services.spool, services.directory, submission, now=now, time_to_live=settings.time_to_live)
+    headers = {"Operation-Location": operation.operation_location(exchange.scheme, host, operation_id, api_version)}
+    _add_poll_pause(headers, operation.OperationStatus(accepted.status), now - accepted.accepted_at)
+    return json_response(202, operation.accepted_body(operation_id), headers)
+
+
+async def get_send_result(services: Services, exchange: Exchange) -> func.HttpResponse:
+    """`Email_GetSendResult` of the ACS data plane, with the recipients' own states as additional fields."""
+    check_api_version(exchange.query.get("api-version"))
+    service, _ = await _authenticate(services, exchange)
+    name = exchange.target.partition("?")[0].rstrip("/").rpartition("/")[2]
+    operation_id = operation.canonical_operation_id(name)
+    row = await services.spool.read(f"{service.key}:{operation_id}", with_content=False) if operation_id else None
+    if row is None:
+        raise refusals.operation_not_found(name)
+    if services.sandbox_limits is not None:
+        domain = await services.directory.domain(row.facts.domain)
+        _admit(services, Kind.GET_STATUS, managed=domain is None or domain.managed)
+    rows = await services.spool.envelopes(row.message) if row.facts.envelopes else [row]
+    status = operation.OperationStatus(row.facts.status)
+    facts = row.facts
+    view = operation.OperationView(
+        id=operation_id,
+        status=status,
+        error=Fault(facts.error_code, facts.error_message) if facts.error_code else None,
+        recipients=tuple(_recipient(spooled, entry) for spooled in rows for entry in spooled.ledger.entries),
+    )
+    headers: dict[str, str] = {}
+    _add_poll_pause(headers, status, services.clock.now() - facts.accepted_at)
+    return json_response(200, operation.operation_body(view), headers)
+
+
+def _check_size(exchange: Exchange, most: int) -> None:
+    """Refuse by the declared length, before the body counts: a host may have left a body that is too large unread."""
+    declared = exchange.headers.get("content-length", "")
+    if len(exchange.body) > most or (declared.isdecimal() and int(declared) > most):
+        raise refusals.body_too_large(most)
+    if not exchange.body:
+        raise refusals.length_required()
+
+
+async def _authenticate(services: Services, exchange: Exchange) -> tuple[CommunicationService, str]:
+    """The service whose key signed the request, and the public host that the client signed for.
+
+    A host that belongs to one service is asked with that service's keys alone; on a host that serves several, the key that
+    verifies names the service.
+    """
+    known = await services.directory.services()
+    hosted = [service for service in known if service.host_name in exchange.hosts]
+    candidates = {service.key: service for service in hosted or known if not service.local_auth_disabled}
+    keys = [key for service in candidates.values() for key in service.access_keys]
+    request = SignedRequest(exchange.method, exchange.target, exchange.hosts, exchange.headers, exchange.body)
+    verified = verify(request, keys, now=services.clock.now())
+    if verified is None:
+        raise refusals.denied("the request has no Authorization header of a scheme that is accepted here")
+    return candidates[verified.principal.service_key], verified.host
+
+
+def _admit(services: Services, kind: Kind, *, managed: bool) -> None:
+    if services.sandbox_limits is None:
+        return
+    refusal = services.sandbox_limits.admit(
+        kind, DomainKind.MANAGED if managed else DomainKind.CUSTOM, services.clock.monotonic()
+    )
+    if refusal is not None:
+        raise refusal
+
+
+def _add_poll_pause(headers: dict[str, str], status: operation.OperationStatus, age: float) -> None:
+    pause = operation.poll_pause(status, age)
+    if pause is not None:
+        headers["retry-after"] = str(pause)
+
+
+def _recipient(row: SpooledRow, entry: Entry) -> operation.RecipientView:
+    waiting = not entry.status.final and row.ledger.claim_until == 0 and row.ledger.attempt > 0
+    return operation.RecipientView(
+        address=entry.address,
+        status=entry.status,
+        attempts=entry.tries,
+        last_reply=entry.reply,
+        next_attempt=row.ledger.next_attempt_at if waiting else None,
+        possible_duplicate=entry.possible_duplicate,
+    )

@@ -1,0 +1,16 @@
+"""The Function App: one app object on which every part registers its functions. The logic is in `email_core`."""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from email_core.services import Worker
+from email_core.triggers import data_plane, health, queues
+
+# Requests authenticate themselves with an access key of the communication service, not with a key of the Functions host.
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+worker = Worker()
+
+data_plane.register(app, worker)
+queues.register(app, worker)
+health.register(app, worker)

@@ -1,0 +1,62 @@
+"""Which items work, which are dropped, which wait: the table of the claim."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from email_core.delivery.claim import MOST_PUT_BACKS, Verdict, decide
+from email_core.delivery.ledger import Entry, Ledger
+from email_core.delivery.spool import MESSAGE_ROW, MessageFacts, SpooledRow, SpoolItem
+from email_core.message.status import RecipientStatus
+
+NOW = 1_790_000_000.0
+OPEN = Ledger((Entry("a@x.test"),))
+DONE = Ledger((Entry("a@x.test", status=RecipientStatus.DELIVERED),), attempt=1)
+SECOND = replace(OPEN, attempt=1)
+HELD = replace(OPEN, claim_until=NOW + 100, claim_token="other")
+RAN_OUT = replace(OPEN, claim_until=NOW - 1, claim_token="other")
+FACTS = MessageFacts(NOW, NOW + 1000, "http", "s@d.test", "/domain", 10, "hash")
+
+
+def row_of(ledger: Ledger, *, envelopes: int = 0) -> SpooledRow:
+    return SpooledRow("svc:op", MESSAGE_ROW, "etag", replace(FACTS, envelopes=envelopes), ledger)
+
+
+@pytest.mark.parametrize(
+    ("situation", "row", "attempt", "put_backs", "dequeue_count", "verdict", "delay"),
+    [
+        ("the first item of a new message", row_of(OPEN), 0, 0, 1, Verdict.CLAIM, 0),
+        ("an item delivered again after its run died", row_of(RAN_OUT), 0, 0, 2, Verdict.CLAIM, 0),
+        ("a second item for a message that another run has", row_of(HELD), 0, 0, 1, Verdict.DROP, 0),
+        ("the item of the run that has it, delivered again", row_of(HELD), 0, 0, 2, Verdict.PUT_BACK, 101),
+        ("an item that was put back before", row_of(HELD), 0, 1, 1, Verdict.PUT_BACK, 101),
+        ("an item of an attempt that is settled", row_of(SECOND), 0, 0, 1, Verdict.DROP, 0),
+        ("the same, delivered again", row_of(SECOND), 0, 0, 3, Verdict.DROP, 0),
+        ("the item of the next attempt, due", row_of(SECOND), 1, 0, 1, Verdict.CLAIM, 0),
+        ("the item of the next attempt, before its predecessor settled", row_of(HELD), 1, 0, 1, Verdict.PUT_BACK, 2),
+        ("the same, waiting longer each time", row_of(HELD), 1, 3, 1, Verdict.PUT_BACK, 16),
+        ("the item of the next attempt, its predecessor dead", row_of(RAN_OUT), 1, 0, 1, Verdict.DROP, 0),
+        ("an item of a finished message", row_of(DONE), 1, 0, 1, Verdict.DROP, 0),
+        ("an item of a message that was split", row_of(OPEN, envelopes=3), 0, 0, 2, Verdict.DROP, 0),
+        ("an item whose row is still being written", None, 0, 0, 1, Verdict.PUT_BACK, 1),
+        ("the same after a while", None, 0, 3, 1, Verdict.PUT_BACK, 40),
+        ("the same after a minute", None, 0, 4, 1, Verdict.DROP, 0),
+        ("an item that was put back too often", row_of(HELD), 0, MOST_PUT_BACKS, 1, Verdict.POISON, 0),
+    ],
+    ids=lambda value: value if isinstance(value, str) and " " in value else "",
+)
+def test_decide(
+    situation: str, row: SpooledRow | None, attempt: int, put_backs: int, dequeue_count: int, verdict: Verdict, delay: float
+) -> None:
+    item = SpoolItem("svc:op", MESSAGE_ROW, attempt, put_backs)
+    decision = decide(item, row, dequeue_count=dequeue_count, now=NOW, longest_claim=300)
+    assert (decision.verdict, decision.delay) == (verdict, delay), situation
+
+
+def test_decide_claim_far_in_the_future_waits_no_longer_than_a_claim_can_last() -> None:
+    """A clock that was an hour ahead wrote the claim; the item must not wait for that hour."""
+    row = row_of(replace(OPEN, claim_until=NOW + 3900))
+    decision = decide(SpoolItem("svc:op"), row, dequeue_count=2, now=NOW, longest_claim=300)
+    assert (decision.verdict, decision.delay) == (Verdict.PUT_BACK, 301)
