@@ -1,0 +1,53 @@
+// Judges a message the way a receiver would, with mailauth: DKIM, SPF and DMARC, strictly by their RFCs.
+// node verify_mail.mjs --dns 127.0.0.1:5353 --ip CLIENT --helo NAME --sender REVERSE_PATH < message > verdict.json
+
+import { promises as dns } from "node:dns";
+import { buffer } from "node:stream/consumers";
+import { parseArgs } from "node:util";
+import workerThreads from "node:worker_threads";
+
+// Below Node 22, the HTTP client that mailauth loads for BIMI looks for this function when it is loaded, and is never used here.
+workerThreads.markAsUncloneable ??= () => {};
+const { default: mailauth } = await import("mailauth");
+
+const { values } = parseArgs({
+  options: { dns: { type: "string" }, ip: { type: "string" }, helo: { type: "string" }, sender: { type: "string" } },
+});
+
+const resolver = new dns.Resolver({ timeout: 2000, tries: 2 });
+resolver.setServers([values.dns]);
+
+const { dkim, spf, dmarc, headers } = await mailauth.authenticate(await buffer(process.stdin), {
+  ip: values.ip,
+  helo: values.helo,
+  sender: values.sender,
+  mta: "verifier.test",
+  resolver: (name, type) => resolver.resolve(name, type),
+  disableArc: true,
+  disableBimi: true,
+  strict: true,
+});
+
+const verdict = {
+  dkim: (dkim.results ?? [])
+    .filter((signature) => signature.signingDomain)
+    .map((signature) => ({
+      result: signature.status.result,
+      comment: signature.status.comment ?? "",
+      domain: signature.signingDomain,
+      selector: signature.selector,
+      algorithm: signature.algo,
+      canonicalization: signature.format,
+      aligned: signature.status.aligned || "",
+    })),
+  spf: { result: spf?.status?.result ?? "none", comment: spf?.status?.comment ?? "", domain: spf?.domain ?? "" },
+  dmarc: {
+    result: dmarc?.status?.result ?? "none",
+    comment: dmarc?.status?.comment ?? "",
+    domain: dmarc?.domain ?? "",
+    policy: dmarc?.policy ?? "",
+    alignment: dmarc?.alignment ?? {},
+  },
+  headers,
+};
+process.stdout.write(JSON.stringify(verdict));
