@@ -43,13 +43,12 @@ class Draft:
     attachments: tuple[Attachment, ...] = ()
     message_id: str = ""
     tracking_disabled: bool = False
+    time_to_live: float = 0.0  # seconds a deferred recipient is tried; 0: the installation's
 
     @property
     def needs_smtputf8(self) -> bool:
         """Whether its header holds UTF-8, so that every recipient's server must offer SMTPUTF8 (RFC 6531 section 3.1)."""
         return any(address.needs_smtputf8 for address in (self.sender, *self.to, *self.cc, *self.reply_to))
-
-    time_to_live: float = 0.0  # seconds a deferred recipient is tried; 0: the installation's
 
 
 _encoder = msgspec.msgpack.Encoder()
