@@ -9,6 +9,7 @@ from email_core import maillog
 from email_core.clock import Clock, SystemClock
 from email_core.data_plane.sandbox_limits import SandboxLimits
 from email_core.delivery.attempt import Courier
+from email_core.delivery.claim import Claims
 from email_core.delivery.deliver import Deliverer
 from email_core.delivery.poison import PoisonKeeper
 from email_core.delivery.settle import Settler
@@ -50,7 +51,8 @@ def build_services(settings: Settings, clock: Clock, *, storage: Storage | None 
     directory = Directory(storage.tables, sealer, clock, settings.configuration_seconds)
     courier = Courier.from_settings(settings, clock)
     settler = Settler(storage, spool, settings, clock)
-    deliverer = Deliverer(spool, settler, courier, sealer.derived_keys("reverse-path"), settings, clock)
+    claims = Claims(spool, clock, settings.claim_seconds)
+    deliverer = Deliverer(spool, claims, settler, courier, sealer.derived_keys("reverse-path"))
     return Services(
         settings=settings,
         clock=clock,
@@ -58,7 +60,7 @@ def build_services(settings: Settings, clock: Clock, *, storage: Storage | None 
         spool=spool,
         directory=directory,
         courier=courier,
-        preparer=Preparer(spool, directory, deliverer, settler, settings, clock),
+        preparer=Preparer(spool, claims, directory, deliverer, settler, settings, clock),
         deliverer=deliverer,
         poison_keeper=PoisonKeeper(storage, spool, clock),
         sandbox_limits=SandboxLimits() if settings.acs_limits else None,

@@ -40,11 +40,14 @@ class Secret(str):
         return "Secret('...')" if self else "Secret('')"
 
 
+NO_SECRET = Secret("")
+
+
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
     """Where state lives: a connection string, or the account's endpoints with the app's own identity."""
 
-    connection_string: Secret = Secret("")
+    connection_string: Secret = NO_SECRET
     account_name: str = ""
     client_id: str = ""
     table_uri: str = ""
@@ -57,7 +60,7 @@ class Settings:
     """See each field's comment; sizes are in bytes, times in seconds."""
 
     storage: StorageSettings
-    sealing_key: Secret = Secret("")  # base64 of 32 bytes; from Key Vault in production, a file in the local world
+    sealing_key: Secret = NO_SECRET  # base64 of 32 bytes; from Key Vault in production, a file in the local world
     max_request_bytes: int = 10 * 1024 * 1024  # ACS Email quota: 10 MB with attachments, base64 counted
     max_recipients: int = 50  # ACS Email quota: to, cc and bcc together
     acs_limits: bool = False  # answer 429 where the ACS sandbox would

@@ -204,5 +204,7 @@ def _ehlo_name(settings: Settings) -> str:
     name = settings.ehlo_name or settings.bounce_domain
     # RFC 5321 section 4.1.1.1: a domain, or an address literal from a host without a name.
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[A-Za-z0-9.:]{1,60}\]", name):
-        raise SettingsError(f"POSTRIDER_EHLO_NAME must be the host name of the sending address, as in mail.example.com; it is {name!r}")
+        raise SettingsError(
+            f"POSTRIDER_EHLO_NAME must be the host name of the sending address, as in mail.example.com; it is {name!r}"
+        )
     return name

@@ -54,6 +54,7 @@ class BounceRule:
     status: tuple[StatusPattern, ...] = ()
     code: frozenset[int] = frozenset()
     stage: frozenset[Stage] = frozenset()
+    unless: tuple[StatusPattern, ...] = ()
     suppress: bool = False
     suppress_days: int = 0  # 0: for good
     suppress_after: int = 1
@@ -71,6 +72,8 @@ class BounceRule:
         if reply is None or (self.code and reply.code not in self.code):
             return False
         if self.status and not any(_has_status(reply.enhanced, pattern) for pattern in self.status):
+            return False
+        if any(_has_status(reply.enhanced, pattern) for pattern in self.unless):
             return False
         return not self.text or any(_has_phrase(text, phrase) for phrase in self.text)
 
@@ -125,7 +128,7 @@ def load_rules(text: str) -> tuple[BounceRule, ...]:
 
 
 _CONDITIONS = frozenset({"text", "status", "code", "stage"})
-_KEYS = _CONDITIONS | {"name", "class", "suppress", "suppress_days", "suppress_after", "pause", "retry"}
+_KEYS = _CONDITIONS | {"name", "unless", "class", "suppress", "suppress_days", "suppress_after", "pause", "retry"}
 
 
 def _rule(entry: Mapping[str, Any], classes: Mapping[str, Disposition], *, needs: str, mx: Sequence[str] = ()) -> BounceRule:
@@ -148,6 +151,7 @@ def _rule(entry: Mapping[str, Any], classes: Mapping[str, Disposition], *, needs
         status=tuple(_status_pattern(name, pattern) for pattern in entry.get("status", ())),
         code=frozenset(entry.get("code", ())),
         stage=frozenset(Stage(stage) for stage in entry.get("stage", ())),
+        unless=tuple(_status_pattern(name, pattern) for pattern in entry.get("unless", ())),
         suppress=bool(entry.get("suppress", False)),
         suppress_days=int(entry.get("suppress_days", 0)),
         suppress_after=int(entry.get("suppress_after", 1)),

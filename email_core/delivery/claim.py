@@ -75,47 +75,51 @@ def decide(item: SpoolItem, row: SpooledRow | None, *, dequeue_count: int, now: 
     return Decision(Verdict.CLAIM, "the claim ran out" if ledger.claim_until else "free")
 
 
-async def take(
-    spool: Spool, queue: str, item: SpoolItem, *, dequeue_count: int, clock: Clock, claim_seconds: float, with_content: bool
-) -> SpooledRow | None:
-    """Claim the row of an item: one read and one merge. None when the item was dropped or put back instead.
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Takes rows for items, and gives them back. `seconds` is how long a claim holds."""
 
-    Raises ItemExhausted when the item was put back too often.
-    """
-    token = secrets.token_hex(8)
-    while True:
-        row = await spool.read(item.message, item.row, with_content=with_content)
-        now = clock.now()
-        if row is not None and row.ledger.claim_token == token:
-            return row  # our own merge, whose answer was lost
-        decision = decide(item, row, dequeue_count=dequeue_count, now=now, longest_claim=claim_seconds)
-        if row is None or decision.verdict is not Verdict.CLAIM:
-            await _set_aside(spool, queue, item, decision)
-            return None
-        ledger = claimed(row.ledger, token=token, until=now + claim_seconds)
+    spool: Spool
+    clock: Clock
+    seconds: float
+
+    async def take(self, queue: str, item: SpoolItem, *, dequeue_count: int) -> SpooledRow | None:
+        """Claim the row of an item: one read and one merge. None when the item was dropped or put back instead.
+
+        Raises ItemExhausted when the item was put back too often.
+        """
+        token = secrets.token_hex(8)
+        while True:
+            row = await self.spool.read(item.message, item.row)
+            now = self.clock.now()
+            if row is not None and row.ledger.claim_token == token:
+                return row  # our own merge, whose answer was lost
+            decision = decide(item, row, dequeue_count=dequeue_count, now=now, longest_claim=self.seconds)
+            if row is None or decision.verdict is not Verdict.CLAIM:
+                await self._set_aside(queue, item, decision)
+                return None
+            ledger = claimed(row.ledger, token=token, until=now + self.seconds)
+            try:
+                taken = await self.spool.update(row, ledger=ledger)
+            except (EntityChanged, EntityMissing):
+                continue  # somebody was faster, or our own first try took effect: the row tells
+            maillog.claimed(item.message, attempt=item.attempt, takeover=row.ledger.claim_until > 0)
+            return taken
+
+    async def release(self, row: SpooledRow) -> None:
+        """Give a claim back when nothing was sent under it, so that the next delivery of the item need not wait for its end."""
         try:
-            taken = await spool.update(row, ledger=ledger)
-        except (EntityChanged, EntityMissing):
-            continue  # somebody was faster, or our own first try took effect: the row tells
-        maillog.claimed(item.message, attempt=item.attempt, takeover=row.ledger.claim_until > 0)
-        return taken
+            await self.spool.update(row, ledger=replace(row.ledger, claim_until=0.0))
+        except (EntityChanged, EntityMissing, StorageUnavailable) as error:
+            # The claim then runs out by itself; the caller raises the fault that made it let go.
+            maillog.fault("release", error=error, message=row.message)
 
-
-async def release(spool: Spool, row: SpooledRow) -> None:
-    """Give a claim back when nothing was sent under it, so that the next delivery of the item need not wait for its end."""
-    try:
-        await spool.update(row, ledger=replace(row.ledger, claim_until=0.0))
-    except (EntityChanged, EntityMissing, StorageUnavailable) as error:
-        # The claim then runs out by itself; the caller raises the fault that made it let go.
-        maillog.fault("release", error=error, message=row.message)
-
-
-async def _set_aside(spool: Spool, queue: str, item: SpoolItem, decision: Decision) -> None:
-    if decision.verdict is Verdict.DROP:
-        maillog.dropped_item(item.message, queue=queue, why=decision.why)
-        return
-    if decision.verdict is Verdict.POISON:
-        raise ItemExhausted(f"{item.message} {item.row}: {decision.why}")
-    maillog.put_back_item(item.message, queue=queue, why=decision.why, delay=decision.delay)
-    later = SpoolItem(item.message, item.row, item.attempt, item.put_backs + 1)
-    await spool.enqueue(queue, later, delay=decision.delay)
+    async def _set_aside(self, queue: str, item: SpoolItem, decision: Decision) -> None:
+        if decision.verdict is Verdict.DROP:
+            maillog.dropped_item(item.message, queue=queue, why=decision.why)
+            return
+        if decision.verdict is Verdict.POISON:
+            raise ItemExhausted(f"{item.message} {item.row}: {decision.why}")
+        maillog.put_back_item(item.message, queue=queue, why=decision.why, delay=decision.delay)
+        later = SpoolItem(item.message, item.row, item.attempt, item.put_backs + 1)
+        await self.spool.enqueue(queue, later, delay=decision.delay)

@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from email_core.clock import Clock
 from email_core.delivery.attempt import Attempt, Courier
-from email_core.delivery.claim import release, take
+from email_core.delivery.claim import Claims
 from email_core.delivery.outcome import AttemptReport
 from email_core.delivery.settle import Settler
 from email_core.delivery.spool import DELIVERIES, MessageFacts, Spool, SpooledRow, SpoolItem
 from email_core.delivery.verp import make_reverse_path
 from email_core.errors import EntityMissing, StorageUnavailable
 from email_core.message.address import parse_address
-from email_core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +24,20 @@ class Deliverer:
     """Makes attempts and settles them."""
 
     spool: Spool
+    claims: Claims
     settler: Settler
     courier: Courier
     verp_keys: Mapping[str, bytes]
-    settings: Settings
-    clock: Clock
 
     async def deliver(self, item: SpoolItem, *, dequeue_count: int) -> None:
         """Work an item of the queue `deliveries`: claim, one SMTP conversation, settle."""
-        row = await take(
-            self.spool,
-            DELIVERIES,
-            item,
-            dequeue_count=dequeue_count,
-            clock=self.clock,
-            claim_seconds=self.settings.claim_seconds,
-            with_content=True,
-        )
+        row = await self.claims.take(DELIVERIES, item, dequeue_count=dequeue_count)
         if row is None:
             return
         try:
             signed = await self.spool.signed(row)
         except (StorageUnavailable, EntityMissing):
-            await release(self.spool, row)
+            await self.claims.release(row)
             raise
         report = await self.attempt(row, row.facts, signed, impatient=False)
         await self.settler.settle(row, report)

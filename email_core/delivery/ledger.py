@@ -30,8 +30,9 @@ _STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One recipient. `address` is the forward-path, `kind` to, cc or bcc; `tries` counts attempts that reached a verdict; `at` is when the last one did.
+    """One recipient. `address` is the forward-path, `kind` to, cc or bcc.
 
+    `tries` counts attempts that reached a verdict, `at` is when the last one did (seconds since the epoch).
     `possible_duplicate`: an earlier attempt may have reached the receiver without our knowing, so the mail may be there twice.
     `hard_bounce`: the receiver said that this very address takes no mail.
     """

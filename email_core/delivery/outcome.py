@@ -69,7 +69,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class TimelineEvent:
-    """One line of a message's story. `at` is in seconds since the epoch, `kind` a word, `facts` plain values: no secrets, no bodies."""
+    """One line of a message's story: `at` in seconds since the epoch, `kind` a word, `facts` plain values.
+
+    Facts hold no secrets and no bodies.
+    """
 
     at: float
     kind: str

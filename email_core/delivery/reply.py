@@ -62,7 +62,7 @@ def temporary_by_default(reply: Reply | None) -> bool:
 def _printable(line: str) -> str:
     # RFC 5321 section 4.2: a reply's text is tabs and printable ASCII. The rest could forge a line or a terminal command.
     # Cut before replacing: only what can be kept is worth the work, whatever length was sent.
-    return _unprintable.sub("?", line[: MAX_TEXT + 1].replace("\t", " ")).strip()
+    return _unprintable.sub("?", line[: MAX_TEXT + 20].replace("\t", " ")).strip()
 
 
 def _joined(found: re.Match[str]) -> str:

@@ -85,6 +85,9 @@ class Connection:
             run.transcript.command("STARTTLS", None, run.clock.monotonic() - started, fault.reason)
             if fault.timed_out and allowance.last:
                 raise run.budget.out_of_time(Stage.STARTTLS) from fault
+            if fault.timed_out and allowance.cut:
+                # Our haste proves nothing about its TLS, and must not send the mail in plain.
+                raise self.lost(Stage.STARTTLS, fault.reason) from fault
             raise TlsFailed(fault.reason, host=self.hop.host, handshake=True) from fault
         if refusal is not None:
             reply = _reply(refusal)
@@ -200,7 +203,7 @@ async def _connect(hop: NextHop, run: Run) -> SmtpWire:
         if isinstance(fault, TlsFault):
             raise TlsFailed(fault.reason, host=hop.host, handshake=True) from fault
         raise HostUnusable(Stage.CONNECT, fault.reason, host=hop.host) from fault
-    run.transcript.connect(hop.host, hop.address, hop.port, run.clock.monotonic() - started)
+    run.transcript.connect(hop.host, wire.peer or hop.address, hop.port, run.clock.monotonic() - started)
     return wire
 
 

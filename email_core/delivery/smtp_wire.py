@@ -104,6 +104,13 @@ class SmtpWire:
         return self._protocol.is_connected and not self._protocol.has_leftovers
 
     @property
+    def peer(self) -> str:
+        """The IP address of the server; empty once the connection is lost."""
+        transport = self._protocol.transport
+        name = transport.get_extra_info("peername") if transport is not None else None
+        return str(name[0]) if name else ""
+
+    @property
     def tls_session(self) -> tuple[str, str] | None:
         """TLS version and cipher; None when the connection is plain."""
         transport = self._protocol.transport

@@ -44,10 +44,11 @@ class OutOfTime(Exception):
 
 
 class Allowance(NamedTuple):
-    """How many seconds to wait. `last`: after them the time of the whole run is used up."""
+    """How many seconds to wait. `last`: after them the time of the whole run is used up. `cut`: fewer than the stage's own."""
 
     seconds: float
     last: bool
+    cut: bool = False
 
 
 class TimeBudget:
@@ -78,11 +79,12 @@ class TimeBudget:
         left = end - now
         if left <= 0:
             raise OutOfTime(stage, impatient=end == self._patience_end)
-        limit = min(_limit(self._timeouts, stage), left * share)
+        own = _limit(self._timeouts, stage)
+        limit = min(own, left * share)
         if stage in _UNTIL_READY:
             # Never less than a moment: a share that is used up ends in this host's time-out, not in the run's.
             limit = min(limit, max(self._host_end - now, 0.01))
-        return Allowance(min(limit, left), limit >= left)
+        return Allowance(min(limit, left), limit >= left, limit < own)
 
     def out_of_time(self, stage: Stage) -> OutOfTime:
         """The exception for an allowance that was the last one and ran out."""

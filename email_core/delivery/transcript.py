@@ -58,7 +58,12 @@ class Transcript:
     def verdict(self, recipients: Sequence[str], stage: Stage, rule: str, bounce_class: str, disposition: str) -> None:
         """The bounce rule that decided about recipients."""
         self._add(
-            "rule", recipients=list(recipients), stage=str(stage), rule=rule, bounce_class=bounce_class, disposition=disposition
+            "rule",
+            recipients=list(recipients),
+            stage=str(stage),
+            rule=rule,
+            bounce_class=bounce_class,
+            disposition=str(disposition),
         )
 
     def gave_up(self, stage: Stage, why: str) -> None:

@@ -161,7 +161,7 @@ class Provisioner:
 
 
 async def provision_local(storage: Storage, sealer: Sealer, settings: Settings) -> LocalService:
-    """The default service of the local world: an email service, an Azure-managed domain, and a communication service linked to it.
+    """The default service of the local world: an email service, an Azure-managed domain and a service linked to it.
 
     Everything that is there already is kept, so that a connection string outlives a restart.
     """

@@ -45,6 +45,6 @@ class SendingDomain:
 
 
 def service_key(immutable_resource_id: str) -> str:
-    """The key of a service: 10 characters of a-z2-7 from its immutable resource id, so that a re-created service has another."""
+    """The key of a service: 10 characters of a-z2-7 from its immutable resource id. A re-created service has another."""
     digest = hashlib.sha256(immutable_resource_id.lower().encode()).digest()
     return base64.b32encode(digest).decode().lower()[:SERVICE_KEY_LENGTH]

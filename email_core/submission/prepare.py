@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from email_core import maillog
 from email_core.clock import Clock
-from email_core.delivery.claim import release, take
+from email_core.delivery.claim import Claims
 from email_core.delivery.deliver import Deliverer
 from email_core.delivery.ledger import Entry, Ledger
 from email_core.delivery.outcome import TimelineEvent
@@ -27,7 +27,7 @@ from email_core.settings import Settings
 from email_core.signing.dkim import SigningError, sign
 
 SIGNATURE_SLACK = 7 * 24 * 3600.0  # seconds; receivers may verify late (RFC 6376 section 3.5, x=)
-LARGE = 256 * 1024  # bytes; beyond it composing and hashing take long enough to hold up the event loop
+LARGE = 64 * 1024  # bytes; beyond it composing and hashing take long enough to hold up the event loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class Preparer:
     """Prepares messages and starts their delivery."""
 
     spool: Spool
+    claims: Claims
     directory: Directory
     deliverer: Deliverer
     settler: Settler
@@ -52,15 +53,7 @@ class Preparer:
 
     async def prepare(self, item: SpoolItem, *, dequeue_count: int) -> None:
         """Work an item of the queue `submissions`: claim, compose, sign, and deliver or split."""
-        row = await take(
-            self.spool,
-            SUBMISSIONS,
-            item,
-            dequeue_count=dequeue_count,
-            clock=self.clock,
-            claim_seconds=self.settings.claim_seconds,
-            with_content=True,
-        )
+        row = await self.claims.take(SUBMISSIONS, item, dequeue_count=dequeue_count)
         if row is None:
             return
         try:
@@ -72,7 +65,7 @@ class Preparer:
             await self.settler.settle(row, report)
             return
         except (StorageUnavailable, EntityMissing):
-            await release(self.spool, row)
+            await self.claims.release(row)
             raise
         ledgers = split_by_domain(row.ledger.entries)
         maillog.prepared(

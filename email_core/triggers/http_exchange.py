@@ -22,7 +22,10 @@ BUSY_SECONDS = 5  # what a client is told to wait when storage does not answer
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request as the client sent it. `target` is path and query as on the wire; `hosts` are the public names it may have used."""
+    """A request as the client sent it. `target` is path and query as on the wire.
+
+    `hosts` are the public names that the client may have used, the most trusted first.
+    """
 
     method: str
     scheme: str

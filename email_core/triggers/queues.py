@@ -1,4 +1,7 @@
-"""The queue functions: decode an item, call one function. An exception is our own fault, and the host delivers the item again."""
+"""The queue functions: decode an item, call one function.
+
+An exception that leaves is our own fault, and the host delivers the item again.
+"""
 
 from __future__ import annotations
 
