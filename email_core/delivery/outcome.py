@@ -50,7 +50,7 @@ class Disposition(StrEnum):
 class Outcome:
     """One recipient's share of one attempt.
 
-    `recipient` is the normalised address. `retry_after` is in seconds: what the receiver asked for when it greylisted.
+    `recipient` is the forward-path. `retry_after` is in seconds: what the receiver asked for when it greylisted.
     `indeterminate`: the connection was lost after the final dot, so the receiver may have the message (RFC 1047).
     """
 

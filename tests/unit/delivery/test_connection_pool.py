@@ -122,8 +122,21 @@ async def test_messages_to_one_host_go_over_one_connection() -> None:
     assert [facts["messages"] for report in reports for facts in story(report, "reuse")] == [1, 2]
 
 
+async def test_messages_at_the_same_time_never_share_a_connection() -> None:
+    async with SmtpReceiver() as receiver:
+        sender = courier(f"capture://127.0.0.1:{receiver.port}")
+        for _ in range(2):
+            reports = await asyncio.gather(*(sender.attempt_delivery(attempt(f"r{n}@example.test")) for n in range(20)))
+            assert {only(report).disposition for report in reports} == {Disposition.DELIVERED}
+        await sender.close()
+    assert len(receiver.messages) == 40
+    assert 20 <= receiver.connections < 40  # the second round took what the first had left
+
+
 @pytest.mark.parametrize(
-    "fault", [DROP, "421 4.4.2 idle for too long", "451 4.7.0 enough messages", b"garbage\r\n"], ids=["drop", "421", "451", "garbage"]
+    "fault",
+    [DROP, "421 4.4.2 idle for too long", "451 4.7.0 enough messages", b"garbage\r\n"],
+    ids=["drop", "421", "451", "garbage"],
 )
 async def test_pooled_connection_that_fails_at_mail_is_replaced_without_a_failure(fault: str | bytes) -> None:
     script: Script = {"MAIL": ["250 ok", fault, "250 ok"]}

@@ -53,7 +53,9 @@ def test_reply_shows_as_one_line_of_the_protocol() -> None:
     assert str(Reply(550, "", "no")) == "550 no"
 
 
-@pytest.mark.parametrize(("code", "temporary"), [(421, True), (499, True), (500, False), (599, False), (250, True), (600, True), (0, True)])
+@pytest.mark.parametrize(
+    ("code", "temporary"), [(421, True), (499, True), (500, False), (599, False), (250, True), (600, True), (0, True)]
+)
 def test_failure_is_temporary_unless_it_is_clearly_permanent(code: int, temporary: bool) -> None:
     assert temporary_by_default(Reply(code, "", "")) is temporary
     assert temporary_by_default(None)
