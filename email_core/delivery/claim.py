@@ -13,7 +13,8 @@ from enum import StrEnum
 from email_core import maillog
 from email_core.clock import Clock
 from email_core.delivery.ledger import claimed
-from email_core.delivery.spool import Spool, SpooledRow, SpoolItem
+from email_core.delivery.rows import SpooledRow
+from email_core.delivery.spool import Spool, SpoolItem
 from email_core.errors import EntityChanged, EntityMissing, StorageUnavailable
 
 ORPHAN_PAUSES = (1.0, 4.0, 15.0, 40.0)  # seconds; a minute in all for an item whose row is still being written

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from email_core.delivery.attempt import Attempt, Courier
 from email_core.delivery.claim import Claims
 from email_core.delivery.outcome import AttemptReport
+from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.settle import Settler
-from email_core.delivery.spool import DELIVERIES, MessageFacts, Spool, SpooledRow, SpoolItem
+from email_core.delivery.spool import DELIVERIES, Spool, SpoolItem
 from email_core.delivery.verp import make_reverse_path
 from email_core.errors import EntityMissing, StorageUnavailable
 from email_core.message.address import parse_address

@@ -15,7 +15,8 @@ from email_core import maillog
 from email_core.clock import Clock
 from email_core.delivery.ledger import Entry, Ledger, Settlement, settled
 from email_core.delivery.outcome import AttemptReport, Disposition, Outcome, TimelineEvent
-from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, MessageFacts, Spool, SpooledRow, SpoolItem
+from email_core.delivery.rows import MessageFacts, SpooledRow
+from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, Spool, SpoolItem
 from email_core.errors import EntityChanged, StorageUnavailable
 from email_core.insights.activity import StatusUpdate, record
 from email_core.settings import Settings

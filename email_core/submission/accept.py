@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from email_core import maillog
 from email_core.delivery.ledger import Entry, Ledger
 from email_core.delivery.outcome import TimelineEvent
-from email_core.delivery.spool import MessageFacts, Spool
+from email_core.delivery.rows import MessageFacts
+from email_core.delivery.spool import Spool
 from email_core.domains.directory import Directory
 from email_core.domains.sending import CommunicationService
 from email_core.errors import OperationReused

@@ -16,8 +16,9 @@ from email_core.delivery.claim import Claims
 from email_core.delivery.deliver import Deliverer
 from email_core.delivery.ledger import Entry, Ledger
 from email_core.delivery.outcome import TimelineEvent
+from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.settle import Settler, waiting
-from email_core.delivery.spool import SUBMISSIONS, MessageFacts, Spool, SpooledRow, SpoolItem
+from email_core.delivery.spool import SUBMISSIONS, Spool, SpoolItem
 from email_core.domains.directory import Directory
 from email_core.domains.sending import SendingDomain
 from email_core.errors import ConfigurationMissing, EntityMissing, StorageUnavailable

@@ -13,7 +13,7 @@ from email_core.data_plane.api_version import check_api_version
 from email_core.data_plane.sandbox_limits import DomainKind, Kind
 from email_core.data_plane.send_request import parse_send_request
 from email_core.delivery.ledger import Entry
-from email_core.delivery.spool import SpooledRow
+from email_core.delivery.rows import SpooledRow
 from email_core.domains.sending import CommunicationService
 from email_core.errors import Fault
 from email_core.services import Services, Worker

@@ -12,7 +12,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, SpooledRow, SpoolItem
+from email_core.delivery.rows import SpooledRow
+from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, SpoolItem
 from email_core.domains.provision import CONTAINERS, QUEUES, TABLES, Provisioner
 from email_core.domains.records import DnsRecord
 from email_core.domains.sending import CommunicationService

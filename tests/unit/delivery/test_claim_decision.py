@@ -8,7 +8,8 @@ import pytest
 
 from email_core.delivery.claim import MOST_PUT_BACKS, Verdict, decide
 from email_core.delivery.ledger import Entry, Ledger
-from email_core.delivery.spool import MESSAGE_ROW, MessageFacts, SpooledRow, SpoolItem
+from email_core.delivery.rows import MESSAGE_ROW, MessageFacts, SpooledRow
+from email_core.delivery.spool import SpoolItem
 from email_core.message.status import RecipientStatus
 
 NOW = 1_790_000_000.0

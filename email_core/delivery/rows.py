@@ -1,0 +1,165 @@
+"""Rows of the table `messages`: what is known of a message, its ledger, its timeline and its content as properties.
+
+Rows of another version are read by name, so a property that is missing has its default and one that is unknown is left
+alone. What is larger than a property may be lies in several, numbered ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from email_core.delivery.ledger import Entry, Ledger, trimmed
+from email_core.delivery.outcome import TimelineEvent
+from email_core.storage import StoredEntity, Value
+
+MESSAGE_ROW = "message"
+INLINE_LIMIT = 192 * 1024  # bytes of content kept in the entity; three such parts stay below its 1 MiB
+_PROPERTY_LIMIT = 64 * 1024  # Table storage: bytes a binary property
+_HEAVY = ("content", "signed")
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    """What is known of a message when it is accepted, and what preparing adds to it.
+
+    Times are in seconds since the epoch, `size` in bytes. `status` is that of the ACS operation. `envelopes` is 0 while
+    the message has not been split; then each envelope has a row of its own.
+    """
+
+    accepted_at: float
+    expires_at: float
+    door: str
+    sender: str
+    domain: str  # resource id of the sending domain
+    size: int
+    request_hash: str
+    api_version: str = ""
+    content_kind: str = "draft"
+    status: str = "Running"
+    error_code: str = ""
+    error_message: str = ""
+    message_id: str = ""
+    envelopes: int = 0
+    bounce_domain: str = ""  # the domain of the reverse-path
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledRow:
+    """A row as it was read, under the ETag that a change of it must meet."""
+
+    message: str
+    row: str
+    etag: str
+    facts: MessageFacts
+    ledger: Ledger
+    timeline: tuple[TimelineEvent, ...] = ()
+    content: bytes = b""
+    content_blob: str = ""
+    signed: bytes = b""
+    signed_blob: str = ""
+
+    @property
+    def service_key(self) -> str:
+        return self.message.partition(":")[0]
+
+    @property
+    def operation_id(self) -> str:
+        return self.message.partition(":")[2]
+
+    @property
+    def envelope_number(self) -> int:
+        """0 for a message that was not split."""
+        return int(self.row.partition(":")[2] or 0)
+
+
+_FACT_NAMES = {
+    "accepted_at": "acceptedAt", "expires_at": "expiresAt", "door": "door", "sender": "sender", "domain": "domain",
+    "size": "size", "request_hash": "requestHash", "api_version": "apiVersion", "content_kind": "contentKind",
+    "status": "status", "error_code": "errorCode", "error_message": "errorMessage", "message_id": "messageId",
+    "envelopes": "envelopes", "bounce_domain": "bounceDomain",
+}  # fmt: skip
+_LEDGER_NAMES = ("attempt", "claimUntil", "claimToken", "nextAttemptAt")
+_PARTS = 4  # properties that ledger and timeline may take each
+LIGHT = (
+    *_FACT_NAMES.values(),
+    *_LEDGER_NAMES,
+    *(f"{name}{part}" for name in ("ledger", "timeline") for part in ("Size", *range(_PARTS))),
+    *(f"{name}Blob" for name in _HEAVY),
+)
+_entries = msgspec.json.Decoder(tuple[Entry, ...])
+_events = msgspec.json.Decoder(tuple[TimelineEvent, ...])
+
+
+def facts_of(facts: MessageFacts) -> dict[str, Value]:
+    """The facts as properties."""
+    return {name: getattr(facts, field) for field, name in _FACT_NAMES.items()}
+
+
+def ledger_of(ledger: Ledger) -> dict[str, Value]:
+    """A ledger as properties."""
+    return {
+        "attempt": ledger.attempt,
+        "claimUntil": ledger.claim_until,
+        "claimToken": ledger.claim_token,
+        "nextAttemptAt": ledger.next_attempt_at,
+        **_sized("ledger", msgspec.json.encode(ledger.entries)),
+    }
+
+
+def timeline_of(timeline: Sequence[TimelineEvent]) -> dict[str, Value]:
+    """The timeline in at most `_PARTS` properties: the middle of a very long story gives way."""
+    events = trimmed(timeline)
+    encoded = msgspec.json.encode(events)
+    while len(encoded) > _PARTS * _PROPERTY_LIMIT:
+        keep = max(len(events) // 3, 1)
+        events = (*events[:keep], *events[-keep:])
+        encoded = msgspec.json.encode(events)
+    return _sized("timeline", encoded)
+
+
+def _sized(name: str, content: bytes) -> dict[str, Value]:
+    """Chunks with their size, for a merge that needs fewer of them leaves the last old ones standing."""
+    return {f"{name}Size": len(content), **chunks(name, content)}
+
+
+def chunks(name: str, content: bytes) -> dict[str, Value]:
+    """Bytes as numbered properties, each no longer than a property may be."""
+    return {
+        f"{name}{part}": content[start : start + _PROPERTY_LIMIT]
+        for part, start in enumerate(range(0, len(content) or 1, _PROPERTY_LIMIT))
+    }
+
+
+def _joined(name: str, values: Mapping[str, Value]) -> bytes:
+    parts: list[bytes] = []
+    while isinstance(part := values.get(f"{name}{len(parts)}"), bytes):
+        parts.append(part)
+    return b"".join(parts)[: int(values.get(f"{name}Size", INLINE_LIMIT * 2))]
+
+
+def row_of(message: str, row: str, entity: StoredEntity) -> SpooledRow:
+    """The row that an entity holds; what was left out of the query has its default."""
+    values = entity.values
+    facts = MessageFacts(**{field: values[name] for field, name in _FACT_NAMES.items() if name in values})  # type: ignore[arg-type]
+    ledger = Ledger(
+        entries=_entries.decode(_joined("ledger", values) or b"[]"),
+        attempt=int(values.get("attempt", 0)),
+        claim_until=float(values.get("claimUntil", 0.0)),
+        claim_token=str(values.get("claimToken", "")),
+        next_attempt_at=float(values.get("nextAttemptAt", 0.0)),
+    )
+    return SpooledRow(
+        message,
+        row,
+        entity.etag,
+        facts,
+        ledger,
+        timeline=_events.decode(_joined("timeline", values) or b"[]"),
+        content=_joined("content", values),
+        content_blob=str(values.get("contentBlob", "")),
+        signed=_joined("signed", values),
+        signed_blob=str(values.get("signedBlob", "")),
+    )
