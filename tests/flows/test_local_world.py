@@ -16,6 +16,7 @@ import pytest
 
 from local.environment import read_environment
 from local.ports import check_free, free_ports
+from local.world import CAPTURED_RECIPIENT
 from tests.kit.peers import require
 from tests.kit.processes import processes_of_session
 from tests.kit.waiting import wait_until
@@ -39,13 +40,16 @@ class Command:
     """`./postrider ARGUMENTS` in that checkout, in a session of its own."""
 
     def __init__(self, checkout: Path, *arguments: str) -> None:
-        code = (
-            "import sys; from pathlib import Path; from local.cli import main; sys.exit(main(sys.argv[2:], Path(sys.argv[1])))"
-        )
+        code = "import sys, pathlib, local.cli; sys.exit(local.cli.main(sys.argv[2:], pathlib.Path(sys.argv[1])))"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, str(checkout), *arguments],
-            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
 
     def ends(self) -> tuple[int, str, str]:
         """Exit status, output and errors; nothing of it is left running."""
@@ -89,13 +93,12 @@ def test_exec_gives_the_command_its_world_and_ends_with_its_status(checkout: Pat
     status, out, errors = Command(checkout, "exec", "--", "sh", "-c", script).ends()
     assert status == 7, errors
     variables = dict(line.partition("=")[::2] for line in out.splitlines())
-    assert variables["COMMUNICATION_CONNECTION_STRING_EMAIL"].startswith(
-        f"endpoint={variables['POSTRIDER_ENDPOINT']}/;accesskey="
-    )
+    connection_string = variables["COMMUNICATION_CONNECTION_STRING_EMAIL"]
+    assert connection_string.startswith(f"endpoint={variables['POSTRIDER_ENDPOINT']}/;accesskey=")
     assert variables["POSTRIDER_ENDPOINT"].startswith("https://localhost:")
     assert variables["POSTRIDER_ENDPOINT_HTTP"].startswith("http://localhost:")
     assert variables["SENDER_ADDRESS"].startswith("DoNotReply@")
-    assert variables["RECIPIENT_ADDRESS"] == "delivered@simulator.postrider.test"
+    assert variables["RECIPIENT_ADDRESS"] == CAPTURED_RECIPIENT
     assert len(variables["AZURE_SUBSCRIPTION_ID"]) == 36
     assert variables["AZURE_RESOURCE_GROUP"]
     assert variables["POSTRIDER_ADMIN_TOKEN"]
@@ -116,7 +119,7 @@ def test_exec_sends_and_the_outbox_has_the_mail(checkout: Path) -> None:
 
 
 def test_exec_that_is_killed_leaves_nothing_running(checkout: Path) -> None:
-    command = Command(checkout, "exec", "--", "sh", "-c", "echo ready; sleep 60")
+    command = Command(checkout, "exec", "--", "sh", "-c", "echo ready; exec sleep 60")
     assert command.process.stdout
     assert command.process.stdout.readline() == "ready\n"
     command.process.kill()

@@ -1,0 +1,168 @@
+"""The command line of ./postrider, once what it needs is installed."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+EXIT_CODES = """\
+exit status:
+  up     0 stopped by Ctrl-C or SIGTERM, 1 something failed or a world is running here already
+  exec   that of the command, 128 and the signal's number when a signal ended it, 127 when there is no such command,
+         126 when it cannot be run, 1 when the world failed
+  test   0 all passed, otherwise that of the first check that failed
+  send   0 every recipient is delivered, 1 something was refused or bounced, 3 nothing is running there,
+         4 not final yet when the time was over
+  all    2 a wrong command line, 69 Python or Node is missing or too old, or an installation failed
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All sub-commands and their options."""
+    whole = argparse.ArgumentParser(
+        prog="./postrider",
+        description="Postrider: a self-hosted equivalent of Azure Communication Services Email.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    up = commands.add_parser(
+        "up",
+        help="run the local world until Ctrl-C",
+        description="Start storage, the functions host and a capture sink, all on this machine. State is kept in .local/.",
+    )
+    up.add_argument("--reset", action="store_true", help="start clean: remove what earlier worlds left in .local/ first")
+    _world_options(up, "default: 7443 and 7071")
+
+    run = commands.add_parser(
+        "exec",
+        help="run a command in a fresh world of its own, on free ports",
+        description="The command finds what it needs in its environment: COMMUNICATION_CONNECTION_STRING_EMAIL, "
+        "SENDER_ADDRESS, RECIPIENT_ADDRESS, POSTRIDER_ENDPOINT and more. The world ends with it and leaves nothing behind.",
+        usage="./postrider exec [options] -- COMMAND [ARGUMENT ...]",
+    )
+    run.add_argument("--reset", action="store_true", help="nothing to do: each run starts clean")
+    _world_options(run, "default: free ones")
+
+    test = commands.add_parser(
+        "test",
+        help="check and test this checkout",
+        description="ruff, mypy and pytest. Arguments that are not known here are pytest's: ./postrider test --fast -k address",
+    )
+    test.add_argument("--fast", action="store_true", help="leave out what needs a real peer (Azurite, Postfix, Knot, Node)")
+
+    send = commands.add_parser("send", help="send a message and follow it to its end")
+    from local.send_options import add_send_options
+
+    add_send_options(send)
+    return whole
+
+
+def _world_options(command: argparse.ArgumentParser, ports: str) -> None:
+    command.add_argument(
+        "--route",
+        default="",
+        metavar="ROUTE",
+        help="how mail leaves: capture (kept in .local/outbox, the default), mx, or smarthost://user:password@host:587",
+    )
+    command.add_argument("--port", type=_port, metavar="N", help=f"HTTPS on port N and plain HTTP on N+1 ({ports})")
+    command.add_argument(
+        "--host",
+        choices=("local", "func"),
+        default="local",
+        help="what runs the functions: our own host for one machine, or Azure Functions Core Tools if they are installed",
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65534:
+        raise argparse.ArgumentTypeError("a port is a number from 1 to 65534")
+    return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """Our own options, and what is for another program: the command of `exec`, or arguments of pytest."""
+
+    options: argparse.Namespace
+    others: list[str]
+
+
+def read_command_line(arguments: Sequence[str]) -> CommandLine:
+    """Ends the process with 2 when the command line is wrong, and with 0 after --help."""
+    ours, others = list(arguments), []
+    if ours[:1] == ["exec"] and "--" in ours:
+        ours, others = ours[: ours.index("--")], ours[ours.index("--") + 1 :]
+    elif ours[:1] == ["test"]:
+        known = ("--fast", "--help", "-h")
+        ours, others = [word for word in ours if word in ("test", *known)], [word for word in ours[1:] if word not in known]
+    whole = parser()
+    options = whole.parse_args(ours)
+    if options.command == "exec" and not others:
+        whole.error("exec needs a command: ./postrider exec -- COMMAND")
+    return CommandLine(options, others)
+
+
+def main(arguments: Sequence[str], root: Path = ROOT) -> int:
+    """The exit status; see EXIT_CODES."""
+    line = read_command_line(arguments)
+    if line.options.command == "test":
+        from local.checks import run_checks
+
+        return run_checks(root, fast=line.options.fast, pytest_arguments=line.others)
+    if line.options.command == "send":
+        from local.send import send
+
+        return send(line.options, root)
+    return _in_a_world(line, root)
+
+
+def _in_a_world(line: CommandLine, root: Path) -> int:
+    from email_core.delivery.routes import parse_routes
+    from email_core.errors import StorageUnavailable
+    from email_core.settings import SettingsError
+    from email_core.storage import StorageRefused
+    from local.azurite import AzuriteMissing
+    from local.child import ChildFailed
+    from local.core_tools import CoreToolsMissing
+    from local.folder import AlreadyRunning
+    from local.host_settings import HostSettingsError
+    from local.ports import PortUnavailable
+    from local.world import WorldOptions
+
+    options = line.options
+    try:
+        route = "" if options.route == "capture" else options.route
+        if route:
+            parse_routes(route)
+        world = WorldOptions(root, route, options.port, options.host == "func", usual_ports=options.command == "up")
+        if options.command == "up":
+            from local.up import up
+
+            return asyncio.run(up(world, reset=options.reset))
+        from local.exec_command import exec_command
+
+        return asyncio.run(exec_command(world, line.others))
+    except PortUnavailable as error:
+        return _failed(f"{error}. Stop it, or use other ports: --port N takes N for HTTPS and N+1 for plain HTTP")
+    except (
+        AlreadyRunning, AzuriteMissing, ChildFailed, CoreToolsMissing, HostSettingsError, SettingsError, StorageRefused,
+        StorageUnavailable,
+    ) as error:  # fmt: skip
+        return _failed(str(error))
+
+
+def _failed(message: str) -> int:
+    print(f"postrider: {message}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
