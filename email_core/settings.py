@@ -75,7 +75,6 @@ class Settings:
     claim_seconds: float = 300.0  # how long a claim holds; longer than the longest run
     impatience_seconds: float = 4.0  # the first attempt gives up before DATA after this long
     public_host: str = ""  # the host that clients use, when a proxy hides it and sends no X-Forwarded-Host
-    default_service: str = ""  # resource id of the communication service for requests whose host names none
     local_world: bool = False  # set by `./postrider up`: reserved test domains verify at once
     log_full_addresses: bool = False  # else the log shows the first letter of a local part
     configuration_seconds: float = 30.0  # how long keys and domains are cached before their ETag is checked
@@ -104,7 +103,6 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         platform_domain=reader.text("POSTRIDER_PLATFORM_DOMAIN", "postrider.test").lower().rstrip("."),
         time_to_live=HOUR * reader.number("POSTRIDER_TTL_HOURS", 72, 1, 120),
         public_host=reader.text("POSTRIDER_PUBLIC_HOST", "").lower(),
-        default_service=reader.text("POSTRIDER_DEFAULT_SERVICE", ""),
         local_world=reader.switch("POSTRIDER_LOCAL", False),
         log_full_addresses=reader.switch("POSTRIDER_LOG_FULL_ADDRESSES", False),
         configuration_seconds=float(reader.number("POSTRIDER_CONFIGURATION_SECONDS", 30, 0, 60)),

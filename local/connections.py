@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from email_core.settings import Secret, StorageSettings
 from email_core.storage import Storage, open_storage
@@ -42,6 +42,14 @@ class Connections:
     def queue_of(self, binding: Binding) -> str:
         """The name of the queue of a trigger or an output."""
         return resolve(str(binding["queueName"]), self._app_settings)
+
+    def creator(self, connection: str) -> Callable[[str], Awaitable[None]]:
+        """What creates a queue of that account when it is not there."""
+
+        async def create(queue: str) -> None:
+            await self.of(connection).ensure(queues=[queue])
+
+        return create
 
     async def send(self, binding: Binding, message: str | bytes) -> None:
         """Enqueue what a function gave to an output. Raises InvocationError for bytes that are no text."""

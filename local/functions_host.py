@@ -107,6 +107,7 @@ def _queue_listeners(
             function,
             connections.queue_of(function.trigger),
             connections.of(str(function.trigger["connection"])).queues,
+            connections.creator(str(function.trigger["connection"])),
             invoker,
             host.queues,
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -33,6 +33,10 @@ _log = logging.getLogger("local.host")
 _STORAGE_FAULTS = (StorageUnavailable, StorageRefused)
 
 
+CreateQueue = Callable[[str], Awaitable[None]]
+"""Creates a queue that is not there, as the host does for poison queues."""
+
+
 class QueueStore(Protocol):
     """The queue operations that a listener needs; email_core.storage.Queues has them."""
 
@@ -44,19 +48,18 @@ class QueueStore(Protocol):
 
     async def enqueue(self, queue: str, text: str, *, delay: float = 0.0) -> None: ...
 
-    async def create(self, queue: str) -> None: ...
-
 
 class QueueListener:
     """Works one queue for one function. `visibility` is in seconds and only ever shorter in tests."""
 
     def __init__(
-        self, function: HostedFunction, queue: str, store: QueueStore, invoker: Invoker, settings: QueueSettings,
-        *, visibility: float = VISIBILITY,
+        self, function: HostedFunction, queue: str, store: QueueStore, create: CreateQueue, invoker: Invoker,
+        settings: QueueSettings, *, visibility: float = VISIBILITY,
     ) -> None:  # fmt: skip
         self._function = function
         self._queue = queue
         self._store = store
+        self._create = create
         self._invoker = invoker
         self._settings = settings
         self._visibility = visibility
@@ -168,7 +171,7 @@ class QueueListener:
         try:
             await self._store.enqueue(self._poison_queue, item.text)
         except EntityMissing:
-            await self._store.create(self._poison_queue)
+            await self._create(self._poison_queue)
             await self._store.enqueue(self._poison_queue, item.text)
         await holder.delete()
 

@@ -13,7 +13,7 @@ from email_core.errors import EntityChanged
 from email_core.storage import Storage
 
 POISON = "poison"
-REASON = "Postrider could not work this message and gave up; the operator finds the item in the table `poison`"
+REASON = "The service could not work this message and gave up; its operator finds the item in the table `poison`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class PoisonKeeper:
             event = TimelineEvent(now, "poisoned", {"why": REASON})
             facts = row.facts
             if facts.status == "Running":
-                facts = replace(facts, status="Failed", error_code="EmailDropped", error_message=REASON)
+                facts = replace(facts, status="Failed", error_code="EmailDropped", error_reason=REASON)
             try:
                 await self.spool.update(
                     row, ledger=ended(row.ledger, now=now, reason=REASON), facts=facts, timeline=[*row.timeline, event]

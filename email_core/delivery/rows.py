@@ -40,7 +40,7 @@ class MessageFacts:
     content_kind: str = "draft"
     status: str = "Running"
     error_code: str = ""
-    error_message: str = ""
+    error_reason: str = ""
     message_id: str = ""
     envelopes: int = 0
     bounce_domain: str = ""  # the domain of the reverse-path
@@ -78,7 +78,7 @@ class SpooledRow:
 _FACT_NAMES = {
     "accepted_at": "acceptedAt", "expires_at": "expiresAt", "door": "door", "sender": "sender", "domain": "domain",
     "size": "size", "request_hash": "requestHash", "api_version": "apiVersion", "content_kind": "contentKind",
-    "status": "status", "error_code": "errorCode", "error_message": "errorMessage", "message_id": "messageId",
+    "status": "status", "error_code": "errorCode", "error_reason": "errorReason", "message_id": "messageId",
     "envelopes": "envelopes", "bounce_domain": "bounceDomain",
 }  # fmt: skip
 _LEDGER_NAMES = ("attempt", "claimUntil", "claimToken", "nextAttemptAt")

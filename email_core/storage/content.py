@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from email_core.storage.answers import failure
-from email_core.storage.limits import check_blob_name, check_queue_name
+from email_core.storage.limits import check_blob_name
 
 if TYPE_CHECKING:
     from email_core.storage.pipeline import Service
@@ -42,13 +42,6 @@ class ContentStore:
         if answer.status == 404 and answer.retried and answer.fault[0] == "BlobNotFound":
             return  # the first try deleted it, and its answer was lost
         if answer.status != 202:
-            raise failure(answer)
-
-    async def create(self, container: str = CONTAINER) -> None:
-        """Create a container, if it is not there."""
-        check_queue_name(container, "container")
-        answer = await self._service.call("create", "PUT", f"/{container}?restype=container", {})
-        if answer.status != 201 and answer.fault[0] != "ContainerAlreadyExists":
             raise failure(answer)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from email_core.settings import StorageSettings
-from email_core.storage.account import account_of
+from email_core.storage.account import Account, account_of
 from email_core.storage.content import ContentStore
 from email_core.storage.queues import Queues
 from email_core.storage.tables import Tables
@@ -27,8 +26,15 @@ class Storage:
     """
 
     def __init__(
-        self, connection: Connection, tables: Tables, queues: Queues, content: ContentStore, round_trips: Counter[str]
+        self,
+        account: Account,
+        connection: Connection,
+        tables: Tables,
+        queues: Queues,
+        content: ContentStore,
+        round_trips: Counter[str],
     ) -> None:
+        self._account = account
         self._connection = connection
         self.tables = tables
         self.queues = queues
@@ -39,11 +45,11 @@ class Storage:
         self, tables: Iterable[str] = (), queues: Iterable[str] = (), containers: Iterable[str] = ()
     ) -> None:  # fmt: skip
         """Create what is absent. Raises StorageUnavailable, StorageRefused, and StorageLimit for a wrong name."""
-        await asyncio.gather(
-            *(self.tables.create(name) for name in tables),
-            *(self.queues.create(name) for name in queues),
-            *(self.content.create(name) for name in containers),
-        )
+        # The SDKs' clients, which take most of a second to import: only who provisions pays for it.
+        from email_core.storage.creation import create_absent
+
+        credential = self._connection.token_credential()
+        await create_absent(self._account, credential, tables=tables, queues=queues, containers=containers)
 
     async def close(self) -> None:
         """Close the connections that the running event loop opened, and the credential."""
@@ -68,6 +74,7 @@ def open_storage(
     round_trips: Counter[str] = Counter()
     connection = Connection(account, round_trips, token_credential=token_credential)
     return Storage(
+        account,
         connection,
         Tables(Service(connection, "tables", account.table_endpoint, short_form=True)),
         Queues(Service(connection, "queues", account.queue_endpoint), message_encoding),

@@ -96,6 +96,12 @@ class Connection:
             self._open[loop] = transport, {form: self._pipeline(transport, form) for form in (True, False)}
         return self._open[loop][1][short]
 
+    def token_credential(self) -> AsyncTokenCredential | None:
+        """The app's own identity, made when first asked for; None when the account is opened with a key or a signature."""
+        if self._token_credential is None and isinstance(self._account.credential, Identity):
+            self._token_credential = _identity_credential(self._account.credential.client_id)
+        return self._token_credential
+
     async def close(self) -> None:
         """Close what the running loop opened, and the credential."""
         transport, _ = self._open.pop(asyncio.get_running_loop(), (None, None))
@@ -130,9 +136,7 @@ class Connection:
             case SharedAccess(signature):
                 return AzureSasCredentialPolicy(AzureSasCredential(signature))
             case Identity(client_id):
-                if self._token_credential is None:
-                    self._token_credential = _identity_credential(client_id)
-                return AsyncBearerTokenCredentialPolicy(self._token_credential, TOKEN_SCOPE)
+                return AsyncBearerTokenCredentialPolicy(self.token_credential() or _identity_credential(client_id), TOKEN_SCOPE)
 
 
 class Service:

@@ -98,13 +98,6 @@ class Queues:
         answer = _expect(200, await self._service.call("depth", "GET", f"/{queue}?comp=metadata", {}))
         return int(answer.headers["x-ms-approximate-messages-count"])
 
-    async def create(self, queue: str) -> None:
-        """Create a queue, if it is not there."""
-        check_queue_name(queue)
-        answer = await self._service.call("create", "PUT", f"/{queue}", {})
-        if answer.status not in (201, 204) and answer.fault[0] != "QueueAlreadyExists":
-            raise failure(answer)
-
     def _body(self, text: str) -> bytes:
         sent = base64.b64encode(text.encode()).decode() if self._base64 else text
         check_item(text, sent)

@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-import msgspec
-
 from email_core.storage.answers import Answer, failure
 from email_core.storage.entities import StoredEntity, decode_entity, decode_page, encode_changes, encode_entity, entity_path
 from email_core.storage.limits import Entity, check_table_name
@@ -116,14 +114,6 @@ class Tables:
         outcome = transaction_answer(answer)
         if not 200 <= outcome.status < 300:
             raise failure(outcome)
-
-    async def create(self, table: str) -> None:
-        """Create a table, if it is not there."""
-        check_table_name(table)
-        body = msgspec.json.encode({"TableName": table})
-        answer = await self._service.call("create", "POST", "/Tables", _WRITE, body)
-        if answer.status not in (201, 204) and answer.fault[0] != "TableAlreadyExists":
-            raise failure(answer)
 
 
 def _written(answer: Answer) -> str:

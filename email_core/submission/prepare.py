@@ -15,7 +15,7 @@ from email_core.clock import Clock
 from email_core.delivery.claim import Claims
 from email_core.delivery.deliver import Deliverer
 from email_core.delivery.ledger import Entry, Ledger
-from email_core.delivery.outcome import TimelineEvent
+from email_core.delivery.outcome import AttemptReport, Disposition, TimelineEvent
 from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.settle import Settler, waiting
 from email_core.delivery.spool import SUBMISSIONS, Spool, SpoolItem
@@ -78,7 +78,7 @@ class Preparer:
             return
         report = await self.deliverer.attempt(row, prepared.facts, prepared.signed, impatient=True)
         story = replace(report, timeline=(prepared.event, *report.timeline))
-        await self.settler.settle(row, story, facts=prepared.facts, signed=prepared.signed)
+        await self.settler.settle(row, story, facts=_concluded(prepared.facts, report), signed=prepared.signed)
 
     async def _prepared(self, row: SpooledRow) -> Prepared:
         draft = decode_draft(await self.spool.content(row))
@@ -107,6 +107,13 @@ class Preparer:
             ),
             TimelineEvent(now, "signed", {"selectors": selectors, "size": len(signed), "messageId": message_id}),
         )
+
+
+def _concluded(facts: MessageFacts, report: AttemptReport) -> MessageFacts:
+    """The facts after the first attempt: a message that was handed to nobody, because all are suppressed, has Failed."""
+    if all(outcome.disposition is Disposition.SUPPRESSED for outcome in report.outcomes):
+        return replace(facts, status="Failed", error_code="EmailDroppedAllRecipientsSuppressed")
+    return facts
 
 
 def split_by_domain(entries: Sequence[Entry]) -> list[Ledger]:

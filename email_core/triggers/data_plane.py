@@ -13,7 +13,7 @@ from email_core.data_plane.api_version import check_api_version
 from email_core.data_plane.sandbox_limits import DomainKind, Kind
 from email_core.data_plane.send_request import parse_send_request
 from email_core.delivery.ledger import Entry
-from email_core.delivery.rows import SpooledRow
+from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.domains.sending import CommunicationService
 from email_core.errors import Fault
 from email_core.services import Services, Worker
@@ -79,7 +79,7 @@ async def get_send_result(services: Services, exchange: Exchange) -> func.HttpRe
     view = operation.OperationView(
         id=operation_id,
         status=status,
-        error=Fault(facts.error_code, facts.error_message) if facts.error_code else None,
+        error=_error(facts),
         recipients=tuple(_recipient(spooled, entry) for spooled in rows for entry in spooled.ledger.entries),
     )
     headers: dict[str, str] = {}
@@ -127,6 +127,16 @@ def _add_poll_pause(headers: dict[str, str], status: operation.OperationStatus, 
     pause = operation.poll_pause(status, age)
     if pause is not None:
         headers["retry-after"] = str(pause)
+
+
+def _error(facts: MessageFacts) -> Fault | None:
+    match facts.error_code:
+        case "":
+            return None
+        case "EmailDroppedAllRecipientsSuppressed":
+            return refusals.all_recipients_suppressed()
+        case _:
+            return refusals.email_dropped(facts.error_reason)
 
 
 def _recipient(row: SpooledRow, entry: Entry) -> operation.RecipientView:

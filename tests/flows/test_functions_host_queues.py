@@ -90,7 +90,7 @@ def host(azurite: str, tmp_path: Path) -> Iterator[HostProcess]:
 
 async def created(connection_string: str, queue: str) -> None:
     async with storage(connection_string) as store:
-        await store.queues.create(queue)
+        await store.ensure(queues=[queue])
 
 
 @asynccontextmanager
@@ -142,7 +142,7 @@ async def test_item_of_a_worker_that_died_is_worked_with_a_higher_count(azurite:
         await worked.put(msg.dequeue_count)
 
     async with storage(azurite) as store:
-        await store.queues.create(queue)
+        await store.ensure(queues=[queue])
         await store.queues.enqueue(queue, "item")
         await store.queues.receive(queue, 1, 1)  # and then it dies
         async with listening(store, queue, work):
@@ -166,7 +166,7 @@ async def test_item_stays_invisible_for_as_long_as_its_function_runs(azurite: st
                 assert await store.queues.receive(queue, 1, 600) == []
 
         store.queues.extend = noting  # type: ignore[method-assign]
-        await store.queues.create(queue)
+        await store.ensure(queues=[queue])
         await store.queues.enqueue(queue, "item")
         async with listening(store, queue, work, visibility=1.0) as listener:
             async with asyncio.timeout(10):
@@ -180,7 +180,11 @@ async def test_item_stays_invisible_for_as_long_as_its_function_runs(azurite: st
 async def listening(store: Storage, queue: str, call: object, *, visibility: float = 600.0) -> AsyncIterator[QueueListener]:
     function = hosted(call, "queueTrigger")  # type: ignore[arg-type]
     settings = QueueSettings(max_polling_interval=0.2)
-    listener = QueueListener(function, queue, store.queues, invoker(), settings, visibility=visibility)
+
+    async def create(name: str) -> None:
+        await store.ensure(queues=[name])
+
+    listener = QueueListener(function, queue, store.queues, create, invoker(), settings, visibility=visibility)
     running = asyncio.create_task(listener.run())
     try:
         yield listener

@@ -275,6 +275,21 @@ async def test_receiver_that_stalls_is_handed_over_to_deliveries(azurite: str) -
         server.close()
 
 
+async def test_message_to_suppressed_recipients_alone_fails_with_the_code_of_acs(pipeline: Pipeline) -> None:
+    accepted = await pipeline.accept(draft_to("suppressed@simulator.postrider.test", "suppressed+two@simulator.postrider.test"))
+    await pipeline.drain()
+    row = await pipeline.row(accepted)
+    assert (row.facts.status, row.facts.error_code) == ("Failed", "EmailDroppedAllRecipientsSuppressed")
+    assert {entry.status for entry in row.ledger.entries} == {"Suppressed"}
+
+
+async def test_message_to_one_suppressed_recipient_among_others_succeeds(pipeline: Pipeline) -> None:
+    accepted = await pipeline.accept(draft_to("suppressed@simulator.postrider.test", "delivered@simulator.postrider.test"))
+    await pipeline.drain()
+    row = await pipeline.row(accepted)
+    assert (row.facts.status, [str(entry.status) for entry in row.ledger.entries]) == ("Succeeded", ["Suppressed", "Delivered"])
+
+
 async def test_poison_item_ends_its_message_as_failed_and_is_kept(pipeline: Pipeline) -> None:
     accepted = await pipeline.accept(draft_to("ann@fabrikam.test"))
     item = SpoolItem(f"{pipeline.service.key}:{accepted.operation_id}")

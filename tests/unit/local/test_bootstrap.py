@@ -160,8 +160,10 @@ def test_bootstrap_without_a_fitting_node_says_so_and_ends_with_69(
 
 def test_bootstrap_failed_installer_is_told_with_its_command_and_a_hint(tmp_path: Path) -> None:
     script = _load()
-    with pytest.raises(script.Missing, match=r"`false` failed with exit status 1\. Try again"):
-        script.run(["false"], "Try again.")
+    with pytest.raises(script.Missing) as raised:
+        script.run(["sh", "-c", "echo no such package >&2; exit 4"], "Try again.")
+    assert str(raised.value).splitlines()[-1] == "no such package"
+    assert "failed with exit status 4. Try again." in str(raised.value)
     with pytest.raises(script.Missing, match="no-such-installer cannot be run"):
         script.run(["no-such-installer"], "")
 

@@ -91,7 +91,10 @@ async def main():
 
 sys.exit(asyncio.run(main()))
 """
-    script = "read line; echo read:$line; trap 'echo interrupted; exit 9' INT; echo waiting; while :; do sleep 0.01; done"
+    go = tmp_path / "go"
+    script = (
+        f"read line; echo read:$line; trap 'echo interrupted' INT; echo waiting; until [ -e {go} ]; do sleep 0.05; done; exit 9"
+    )
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         ["setsid", "--ctty", "--wait", sys.executable, "-c", code, "sh", "-c", script],
@@ -104,8 +107,11 @@ sys.exit(asyncio.run(main()))
         seen += os.read(ours, 1000)
     assert b"read:hello" in seen
     os.write(ours, b"\x03")
-    assert process.wait(10) == 9
     rest = b""
+    while b"interrupted" not in rest:
+        rest += os.read(ours, 1000)
+    go.touch()
+    assert process.wait(10) == 9
     try:
         while part := os.read(ours, 1000):
             rest += part

@@ -29,7 +29,9 @@ async def listening(
     queue: str = "work",
     visibility: float = 600.0,
 ) -> AsyncIterator[QueueListener]:
-    listener = QueueListener(hosted(call, "queueTrigger"), queue, store, invoker(), settings, visibility=visibility)
+    listener = QueueListener(
+        hosted(call, "queueTrigger"), queue, store, store.create, invoker(), settings, visibility=visibility
+    )
     running = asyncio.create_task(listener.run())
     try:
         yield listener
@@ -108,6 +110,17 @@ async def test_message_that_fails_to_the_last_goes_to_the_poison_queue_which_is_
     async with listening(store, work):
         await store.settled(lambda: store.texts("work") == [])
     assert counts == [1, 2, 3]
+    assert store.texts("work-poison") == ["bad"]
+
+
+async def test_message_that_fails_for_the_last_time_goes_to_the_poison_queue_at_once() -> None:
+    store = MemoryQueues("bad")
+
+    async def work(msg: func.QueueMessage) -> None:
+        raise ValueError("never")
+
+    async with listening(store, work, QueueSettings(max_dequeue_count=1, visibility_timeout=3600.0)):
+        await store.settled(lambda: store.texts("work") == [])
     assert store.texts("work-poison") == ["bad"]
 
 
@@ -233,7 +246,9 @@ async def test_finished_function_is_the_hint_to_look_at_once(monkeypatch: pytest
         store.put("work", "fresh")
 
     runner = invoker()
-    listener = QueueListener(hosted(work, "queueTrigger"), "work", store, runner, QueueSettings(max_polling_interval=3600.0))
+    listener = QueueListener(
+        hosted(work, "queueTrigger"), "work", store, store.create, runner, QueueSettings(max_polling_interval=3600.0)
+    )
     running = asyncio.create_task(listener.run())
     await store.settled(lambda: store.calls == [("receive work", 0)])
     await runner.invoke(hosted(accept, "httpTrigger"), http_datum("POST", "http://h/", {}, {}, {}, b""), {})

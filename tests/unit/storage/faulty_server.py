@@ -81,6 +81,7 @@ def storage_at(endpoint: str) -> Storage:
     counter: Counter[str] = Counter()
     connection = Connection(account, counter, backoff=0.0)
     return Storage(
+        account,
         connection,
         Tables(Service(connection, "tables", endpoint, short_form=True)),
         Queues(Service(connection, "queues", endpoint), "base64"),

@@ -8,12 +8,13 @@ import io
 import time
 from collections import Counter
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
-from azure.core.exceptions import ServiceRequestError
+from azure.core.exceptions import HttpResponseError, ServiceRequestError
 
 from email_core.errors import EntityChanged, EntityExists, EntityMissing, StorageUnavailable
-from email_core.storage import QueueItem, StorageLimit, StorageRefused, shared_key
+from email_core.storage import QueueItem, StorageLimit, StorageRefused, creation, shared_key
 from email_core.storage.pipeline import Service
 from tests.unit.storage.faulty_server import BREAK, STALL, Reply, faulty_storage, storage_at
 
@@ -53,7 +54,6 @@ async def test_every_operation_busy_without_end_is_unavailable() -> None:
             "tables.merge": storage.tables.merge("things", "p", "r", {}, etag="*"),
             "tables.upsert": storage.tables.upsert("things", ENTITY),
             "tables.delete": storage.tables.delete("things", "p", "r"),
-            "tables.create": storage.tables.create("things"),
             "queues.enqueue": storage.queues.enqueue("items", "x"),
             "queues.receive": storage.queues.receive("items", 1, 30),
             "queues.extend": storage.queues.extend("items", ITEM, 30),
@@ -218,3 +218,23 @@ def test_store_used_in_a_second_event_loop_connects_anew() -> None:
 
     shared = storage_at("http://127.0.0.1:1/account")
     assert asyncio.run(insert_once()) == asyncio.run(insert_once()) == 'W/"1"'
+
+
+async def test_ensure_without_the_right_to_create_is_refused() -> None:
+    async with faulty_storage(Reply(403, headers={"x-ms-error-code": "AuthorizationFailure"})) as (storage, _):
+        with pytest.raises(StorageRefused) as caught:
+            await storage.ensure(containers=["content"])
+    assert (caught.value.status, caught.value.code) == (403, "AuthorizationFailure")
+
+
+@pytest.mark.parametrize("error", [ServiceRequestError("no connection"), HttpResponseError(response=Mock(status_code=503))])
+def test_ensure_without_an_answer_is_unavailable(error: Exception) -> None:
+    with pytest.raises(StorageUnavailable):
+        creation.judge(error)
+
+
+async def test_ensure_wrong_name_is_refused_before_anything_is_sent() -> None:
+    async with faulty_storage() as (storage, faulty):
+        with pytest.raises(StorageLimit):
+            await storage.ensure(queues=["Not A Queue"])
+        assert faulty.received == []
