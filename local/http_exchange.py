@@ -24,6 +24,8 @@ class Answer(NamedTuple):
 
 _ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 # What ASP.NET Core's PathString leaves as it is: unreserved characters, sub-delims, ":", "@", "/" and whole escapes.
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_port = re.compile(r":[0-9]+\Z")
 _UNSAFE_IN_PATH = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~!$&'()*+,;=:@/%]")
 
 
@@ -81,6 +83,18 @@ def request_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         joined[key] = f"{joined[key]},{text}" if key in joined else text
     return joined
+
+
+def with_public_host(headers: Mapping[str, str], scheme: str, server: tuple[str, int] | None) -> dict[str, str]:
+    """The headers, with X-Original-Host where a client left a port out of Host that is not the default one.
+
+    The Java client does so. In Azure the port is 443 and nothing is missing; here an address made of Host alone would lead
+    nowhere.
+    """
+    host = headers.get("host", "")
+    if not host or server is None or server[1] == _DEFAULT_PORTS.get(scheme) or _port.search(host):
+        return dict(headers)
+    return {"x-original-host": f"{host}:{server[1]}", **headers}
 
 
 def query_parameters(query: bytes) -> dict[str, str]:

@@ -29,6 +29,7 @@ from local.http_exchange import (
     request_headers,
     request_url,
     response_of,
+    with_public_host,
 )
 from local.invocation import Invoker
 from local.routes import Route, RouteError, parse_route
@@ -150,6 +151,7 @@ class HttpFront:
         return bool(key) and hmac.compare_digest(given.encode("utf-8"), key.encode("utf-8"))
 
     async def _run(self, target: _Target, scope: Message, headers: dict[str, str], body: bytes) -> Answer:
+        headers = with_public_host(headers, scope["scheme"], scope.get("server"))
         url = request_url(scope["scheme"], headers.get("host", ""), target.path, scope["query_string"])
         data = http_datum(scope["method"], url, headers, target.query, target.values, body)
         try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
 import json
 import os
+import ssl
 import subprocess
 import sys
+import time
+import urllib.request
 import uuid
 from email.message import EmailMessage
 from pathlib import Path
@@ -17,6 +21,7 @@ from azure.communication.email import EmailClient
 from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import HttpResponseError
 
+from email_core.auth.hmac_access_key import authorization_headers
 from tests.kit.world import ROOT, World
 
 pytestmark = pytest.mark.peers
@@ -149,6 +154,19 @@ def test_python_client_with_a_wrong_key_is_denied(trusted: World) -> None:
     with pytest.raises(HttpResponseError) as caught:
         client.begin_send(request_to(trusted, "denied"))
     assert (caught.value.status_code, caught.value.error.code) == (401, "Denied")  # type: ignore[union-attr]
+
+
+def test_client_that_leaves_the_port_out_of_host_can_poll_all_the_same(trusted: World) -> None:
+    """The Java client signs and sends Host without the port, and follows Operation-Location to the letter."""
+    body = json.dumps(request_to(trusted, f"portless {uuid.uuid4()}")).encode()
+    target = "/emails:send?api-version=2025-09-01"
+    key = base64.b64decode(trusted.connection_string.partition("accesskey=")[2])
+    headers = authorization_headers("POST", target, "localhost", body, key, time.time())
+    request = urllib.request.Request(trusted.endpoint + target, data=body, headers={**headers, "Host": "localhost"})
+    context = ssl.create_default_context(cafile=trusted.env["SSL_CERT_FILE"])
+    with urllib.request.urlopen(request, context=context) as response:
+        assert response.status == 202
+        assert response.headers["Operation-Location"].startswith(f"{trusted.endpoint}/emails/operations/")
 
 
 def test_python_client_sees_the_bounce_of_a_test_recipient(trusted: World) -> None:

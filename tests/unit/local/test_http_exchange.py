@@ -16,6 +16,7 @@ from local.http_exchange import (
     request_headers,
     request_url,
     response_of,
+    with_public_host,
 )
 
 
@@ -132,3 +133,19 @@ def test_response_without_content_has_neither_body_nor_length(status: int) -> No
 
 def test_response_of_a_plain_datum_keeps_a_str_as_it_is() -> None:
     assert response_of(Datum("x", "string")).body == b"x"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "port", "original"),
+    [
+        ("https", "localhost", 7443, "localhost:7443"),
+        ("https", "localhost:7443", 7443, None),
+        ("https", "localhost", 443, None),
+        ("http", "localhost", 80, None),
+        ("http", "[::1]", 7071, "[::1]:7071"),
+        ("https", "", 7443, None),
+    ],
+)
+def test_public_host_gets_the_port_that_a_client_left_out(scheme: str, host: str, port: int, original: str | None) -> None:
+    headers = with_public_host({"host": host} if host else {}, scheme, ("127.0.0.1", port))
+    assert headers.get("x-original-host") == original
