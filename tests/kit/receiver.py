@@ -21,10 +21,14 @@ class Received:
 
 @dataclass
 class Receiver:
-    """`replies` maps a recipient to the answers that its RCPTs get, in order; the last one repeats. Others are taken."""
+    """Keeps what it is given. `replies` maps a recipient to the answers that its RCPTs get, in order.
+
+    The last answer repeats; recipients that are not named are taken.
+    """
 
     port: int = 0
     replies: dict[str, list[str]] = field(default_factory=dict)
+    data_seconds: float = 0.0  # how long it takes to answer the final dot
     received: list[Received] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
@@ -37,6 +41,7 @@ class Receiver:
         return answer
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        await asyncio.sleep(self.data_seconds)
         content = envelope.original_content
         assert content is not None
         self.received.append(Received(str(envelope.mail_from), tuple(envelope.rcpt_tos), content))

@@ -145,6 +145,16 @@ def test_funcignore_leaves_out_what_a_machine_adds() -> None:
     assert ignored >= {".venv", ".local", "node_modules", "local.settings.json", ".git"}
 
 
+def test_funcignore_has_no_pattern_that_core_tools_reads_otherwise_than_git() -> None:
+    """A pattern that ends in a slash misses `node_modules/@azure` there, and one without a slash in front has no root."""
+    patterns = [line for line in (ROOT / ".funcignore").read_text().splitlines() if line and not line.startswith("#")]
+
+    anywhere = {"__pycache__", "**/__pycache__", "local.settings.json"}
+    assert [
+        pattern for pattern in patterns if pattern.endswith("/") or not (pattern.startswith("/") or pattern in anywhere)
+    ] == []
+
+
 def test_sample_settings_name_only_settings_that_exist() -> None:
     sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
     settings = (ROOT / "email_core" / "settings.py").read_text()
