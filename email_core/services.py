@@ -31,6 +31,7 @@ class Services:
     spool: Spool
     directory: Directory
     courier: Courier
+    claims: Claims
     preparer: Preparer
     deliverer: Deliverer
     poison_keeper: PoisonKeeper
@@ -60,6 +61,7 @@ def build_services(settings: Settings, clock: Clock, *, storage: Storage | None 
         spool=spool,
         directory=directory,
         courier=courier,
+        claims=claims,
         preparer=Preparer(spool, claims, directory, deliverer, settler, settings, clock),
         deliverer=deliverer,
         poison_keeper=PoisonKeeper(storage, spool, clock),

@@ -17,6 +17,9 @@ T = TypeVar("T")
 # One transaction gives each envelope of a message its row: 100 operations, one of them the message's own.
 MOST_RECIPIENTS = 99
 
+# Seconds; a run and its settling must be over before the functionTimeout of host.json, for the host then kills the worker.
+LONGEST_CLAIM = 540
+
 MINUTE = 60.0
 HOUR = 3600.0
 
@@ -106,8 +109,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         local_world=reader.switch("POSTRIDER_LOCAL", False),
         log_full_addresses=reader.switch("POSTRIDER_LOG_FULL_ADDRESSES", False),
         configuration_seconds=float(reader.number("POSTRIDER_CONFIGURATION_SECONDS", 30, 0, 60)),
-        claim_seconds=float(reader.number("POSTRIDER_CLAIM_SECONDS", 300, 1, 3600)),
-        run_seconds=float(reader.number("POSTRIDER_RUN_SECONDS", 240, 1, 3000)),
+        claim_seconds=float(reader.number("POSTRIDER_CLAIM_SECONDS", 300, 1, LONGEST_CLAIM)),
+        run_seconds=float(reader.number("POSTRIDER_RUN_SECONDS", 240, 1, LONGEST_CLAIM)),
     )
     if settings.run_seconds >= settings.claim_seconds:
         reader.wrong.append("POSTRIDER_RUN_SECONDS must be less than POSTRIDER_CLAIM_SECONDS, or a claim ends under a run")

@@ -7,6 +7,7 @@ each recipient, because `Succeeded` only means that the message was handed to de
 from __future__ import annotations
 
 import re
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -54,6 +55,8 @@ class OperationView:
     error: Fault | None = None
     recipients: tuple[RecipientView, ...] = ()
 
+
+_SENDS = uuid.UUID("5d0a3c0e-0f0b-4d58-9a35-6f1d3f3c7b11")  # a namespace of our own (RFC 9562 section 5.5)
 
 _encoder = msgspec.json.Encoder()
 
@@ -124,6 +127,19 @@ def canonical_operation_id(text: str) -> str:
     """The id in lower case, as it is stored and answered; empty when it is no UUID, and so names no operation."""
     lower = text.lower()
     return lower if text.isascii() and _uuid.fullmatch(lower) else ""
+
+
+def derived_operation_id(service_key: str, client_request_id: str, request_hash: str, now: float) -> str:
+    """The id of a send that brings none: the same for the same request of the same hour, else a new one.
+
+    The official clients repeat a POST by themselves when its answer is lost, under the same x-ms-client-request-id and
+    without an Operation-Id; without this, the message would be sent twice. `now` is in seconds since the epoch. Empty when
+    the request id is no UUID: what is not unique must not stand for the request.
+    """
+    if not canonical_operation_id(client_request_id):
+        return ""
+    name = f"{service_key} {client_request_id.lower()} {request_hash} {int(now // 3600)}"
+    return str(uuid.uuid5(_SENDS, name))
 
 
 def check_operation_id(header: str) -> str:

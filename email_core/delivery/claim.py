@@ -7,6 +7,8 @@ one row. The claim lets exactly one of them work; `decide` says what becomes of 
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -17,9 +19,10 @@ from email_core.delivery.rows import SpooledRow
 from email_core.delivery.spool import Spool, SpoolItem
 from email_core.errors import EntityChanged, EntityMissing, StorageUnavailable
 
-ORPHAN_PAUSES = (1.0, 4.0, 15.0, 40.0)  # seconds; a minute in all for an item whose row is still being written
-EARLY_PAUSE = 2.0  # seconds, doubled each time; an item that came before its predecessor was settled
-MOST_PUT_BACKS = 12  # then something is wrong that waiting does not cure
+FIRST_PAUSE = 1.0  # seconds, doubled each time; an item that came before what it stands for was written
+FAULT_PAUSE = 30.0  # seconds, doubled each time; storage did not answer
+LONGEST_FAULT_PAUSE = 900.0
+MOST_PUT_BACKS = 12  # about 20 minutes of the first kind, two hours of the second
 
 
 class ItemExhausted(Exception):
@@ -49,25 +52,27 @@ def decide(item: SpoolItem, row: SpooledRow | None, *, dequeue_count: int, now: 
 
     An item may be dropped only when another item stands for the same work, or when there is no work. One that was
     delivered before (`dequeue_count` above 1) or put back stands for itself: its run may have died, so it waits for the
-    claim to end.
+    claim to end. One that came too early waits for far longer than the write that it is ahead of can take.
     """
+    early = min(FIRST_PAUSE * 2**item.put_backs, longest_claim)
+    exhausted = item.put_backs >= MOST_PUT_BACKS
     if row is None:
-        if item.put_backs < len(ORPHAN_PAUSES):
-            return Decision(Verdict.PUT_BACK, "its message is not there yet", ORPHAN_PAUSES[item.put_backs])
-        return Decision(Verdict.DROP, "its message was never acknowledged")
+        if exhausted:
+            return Decision(Verdict.DROP, "its row was never written, so it was never acknowledged")
+        return Decision(Verdict.PUT_BACK, "its row is not there yet", early)
     ledger = row.ledger
     if row.facts.envelopes or ledger.finished:
         return Decision(Verdict.DROP, "nothing is left to do")
     if item.attempt < ledger.attempt:
         return Decision(Verdict.DROP, "its attempt is settled")
-    if item.put_backs >= MOST_PUT_BACKS:
+    if item.attempt > ledger.attempt:
+        # Even when the claim ran out: the run may still be alive, and its merge on the way.
+        if exhausted:
+            return Decision(Verdict.DROP, "the attempt before it died and is done again by its own item")
+        return Decision(Verdict.PUT_BACK, "the attempt before it is not settled", early)
+    if exhausted:
         return Decision(Verdict.POISON, f"it was put back {item.put_backs} times")
     held = ledger.claim_until - now
-    if item.attempt > ledger.attempt:
-        if held > 0:
-            pause = min(EARLY_PAUSE * 2**item.put_backs, longest_claim)
-            return Decision(Verdict.PUT_BACK, "the attempt before it is not settled", pause)
-        return Decision(Verdict.DROP, "the attempt before it died and will be done again")
     if held > 0:
         if dequeue_count > 1 or item.put_backs:
             # A clock that was set back must not make the item wait for longer than a claim can last.
@@ -106,6 +111,22 @@ class Claims:
                 continue  # somebody was faster, or our own first try took effect: the row tells
             maillog.claimed(item.message, attempt=item.attempt, takeover=row.ledger.claim_until > 0)
             return taken
+
+    @asynccontextmanager
+    async def released_on_fault(self, row: SpooledRow) -> AsyncIterator[None]:
+        """Work under a claim before anything is sent: when it fails, the claim is given back."""
+        try:
+            yield
+        except Exception:
+            await self.release(row)
+            raise
+
+    async def postpone(self, queue: str, item: SpoolItem, why: str) -> None:
+        """Put an item back because storage did not answer. Raises ItemExhausted when that went on for hours."""
+        if item.put_backs >= MOST_PUT_BACKS:
+            raise ItemExhausted(f"{item.message} {item.row}: {why}")
+        pause = min(FAULT_PAUSE * 2**item.put_backs, LONGEST_FAULT_PAUSE)
+        await self._set_aside(queue, item, Decision(Verdict.PUT_BACK, why, pause))
 
     async def release(self, row: SpooledRow) -> None:
         """Give a claim back when nothing was sent under it, so that the next delivery of the item need not wait for its end."""

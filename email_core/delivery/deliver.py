@@ -16,7 +16,6 @@ from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.settle import Settler
 from email_core.delivery.spool import DELIVERIES, Spool, SpoolItem
 from email_core.delivery.verp import make_reverse_path
-from email_core.errors import EntityMissing, StorageUnavailable
 from email_core.message.address import parse_address
 
 
@@ -35,11 +34,8 @@ class Deliverer:
         row = await self.claims.take(DELIVERIES, item, dequeue_count=dequeue_count)
         if row is None:
             return
-        try:
+        async with self.claims.released_on_fault(row):
             signed = await self.spool.signed(row)
-        except (StorageUnavailable, EntityMissing):
-            await self.claims.release(row)
-            raise
         report = await self.attempt(row, row.facts, signed, impatient=False)
         await self.settler.settle(row, report)
 

@@ -6,14 +6,17 @@ from dataclasses import dataclass, replace
 
 from email_core import maillog
 from email_core.clock import Clock
-from email_core.delivery.ledger import ended
+from email_core.delivery.ledger import Ledger, ended
 from email_core.delivery.outcome import TimelineEvent
+from email_core.delivery.rows import MessageFacts, SpooledRow
+from email_core.delivery.settle import status_update
 from email_core.delivery.spool import Spool, SpoolItem
 from email_core.errors import EntityChanged
+from email_core.insights.activity import record
 from email_core.storage import Storage
 
 POISON = "poison"
-REASON = "The service could not work this message and gave up; its operator finds the item in the table `poison`."
+REASON = "The service could not work it and gave up; its operator can look into the matter."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +51,25 @@ class PoisonKeeper:
     async def _end(self, item: SpoolItem, now: float) -> None:
         while True:
             row = await self.spool.read(item.message, item.row, with_content=False)
-            if row is None or row.facts.envelopes or row.ledger.finished or item.attempt < row.ledger.attempt:
+            if row is None or row.facts.envelopes or row.ledger.finished or item.attempt != row.ledger.attempt:
                 return
+            if row.ledger.claim_until > now:
+                return  # a run holds the claim, and its own item answers for the message
             event = TimelineEvent(now, "poisoned", {"why": REASON})
             facts = row.facts
             if facts.status == "Running":
                 facts = replace(facts, status="Failed", error_code="EmailDropped", error_reason=REASON)
+            after = ended(row.ledger, now=now, reason=REASON)
             try:
-                await self.spool.update(
-                    row, ledger=ended(row.ledger, now=now, reason=REASON), facts=facts, timeline=[*row.timeline, event]
-                )
+                await self.spool.update(row, ledger=after, facts=facts, timeline=[*row.timeline, event])
             except EntityChanged:
                 continue  # a run settled it meanwhile: look again
-            for address in row.ledger.open_addresses:
-                maillog.final(item.message, address, status="Failed")
+            await self._report(row, facts, after)
             return
+
+    async def _report(self, row: SpooledRow, facts: MessageFacts, after: Ledger) -> None:
+        ended_here = set(row.ledger.open_addresses)
+        updates = [status_update(row, facts, entry) for entry in after.entries if entry.address in ended_here]
+        for update in updates:
+            maillog.final(row.message, update.recipient, status=update.status)
+        await record(self.storage, updates)

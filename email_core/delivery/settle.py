@@ -1,15 +1,17 @@
 """Settling: what an attempt came to is written down once, and the next attempt is arranged.
 
 The order matters. The retry item goes first, with its delay: should the run die before the merge, the item finds the old
-attempt number and is dropped, while the item of this run is delivered again. Then one ETag merge writes ledger, status and
-timeline. The activity row comes last, for it only tells what the ledger already knows.
+attempt number, and the item of this run is delivered again. Then one ETag merge writes ledger, status and timeline. The
+activity row comes last, for it only tells what the ledger already knows.
+
+Whatever storage refuses on the way, who has the message is written down: an outcome that is lost is a message sent again.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from email_core import maillog
 from email_core.clock import Clock
@@ -20,7 +22,7 @@ from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, Spool, SpoolItem
 from email_core.errors import EntityChanged, StorageUnavailable
 from email_core.insights.activity import StatusUpdate, record
 from email_core.settings import Settings
-from email_core.storage import Storage
+from email_core.storage import Storage, StorageLimit, StorageRefused
 
 HAND_OVER_DELAY = 1.0  # seconds; long enough for the merge that follows the item
 # What was sent can't be called back, so its outcome is worth more tries than an ordinary write.
@@ -59,11 +61,16 @@ class Settler:
             pauses=self.settings.retry_pauses,
             random=random.random,
         )
+        facts = _ended_facts(facts, settlement)
         timeline = [*row.timeline, *report.timeline, *_conclusion(settlement, now)]
         keep = signed if settlement.retry_at is not None and not (row.signed or row.signed_blob) else b""
-        if settlement.retry_at is not None:
-            await self._enqueue_retry(row, settlement, has_signed=bool(signed or row.signed or row.signed_blob))
-        await self._merge(row, settlement.ledger, facts, timeline, keep)
+        try:
+            if settlement.retry_at is not None:
+                await self._enqueue_retry(row, settlement, has_signed=bool(signed or row.signed or row.signed_blob))
+            await self._merge(row, settlement.ledger, facts, timeline, keep)
+        except (StorageUnavailable, StorageRefused, StorageLimit):
+            await self._save_outcomes(row, settlement.ledger, facts, timeline)
+            raise
         self._log(row, settlement.ledger)
         await self._record_activity(row, facts, settlement.ledger)
 
@@ -79,6 +86,7 @@ class Settler:
     ) -> None:
         changed = facts if facts != row.facts else None
         for pause in (*_SETTLE_PAUSES, None):
+            out_of_time = pause is None or self.clock.now() + pause > row.ledger.claim_until
             try:
                 await self.spool.update(row, ledger=ledger, facts=changed, timeline=timeline, signed=signed)
                 return
@@ -89,10 +97,21 @@ class Settler:
                     return
                 raise
             except StorageUnavailable as unavailable:
-                if pause is None:
+                if out_of_time:
                     raise
                 maillog.fault("settle", error=unavailable, message=row.message)
-                await self.clock.sleep(pause)
+                await self.clock.sleep(pause or 0.0)
+
+    async def _save_outcomes(
+        self, row: SpooledRow, ledger: Ledger, facts: MessageFacts, timeline: Sequence[TimelineEvent]
+    ) -> None:
+        """Write who has what, and leave the attempt open: the item of this run does it again for those who are left."""
+        saved = replace(ledger, attempt=row.ledger.attempt, next_attempt_at=self.clock.now())
+        try:
+            await self.spool.update(row, ledger=saved, facts=facts, timeline=timeline)
+        except (StorageUnavailable, StorageRefused, StorageLimit, EntityChanged) as error:
+            # The claim runs out then, and whoever takes it over marks the open recipients as possible duplicates.
+            maillog.fault("save-outcomes", error=error, message=row.message)
 
     def _log(self, row: SpooledRow, ledger: Ledger) -> None:
         for entry in _changed(row.ledger, ledger):
@@ -107,18 +126,18 @@ class Settler:
             )
 
     async def _record_activity(self, row: SpooledRow, facts: MessageFacts, ledger: Ledger) -> None:
-        updates = [_status_update(row, facts, entry) for entry in _changed(row.ledger, ledger)]
+        updates = [status_update(row, facts, entry) for entry in _changed(row.ledger, ledger)]
         try:
             await record(self.storage, updates)
-        except StorageUnavailable as unavailable:
+        except (StorageUnavailable, StorageRefused, StorageLimit) as error:
             # The ledger is the truth and it is written; running the attempt again for a log row would be worse.
-            maillog.activity_lost(row.message, reason=str(unavailable))
+            maillog.activity_lost(row.message, reason=str(error))
 
 
-def waiting(row: SpooledRow, *, now: float, kind: str, why: str) -> AttemptReport:
+def waiting(row: SpooledRow, *, now: float, why: str) -> AttemptReport:
     """The report of a run that could not even try: everyone open is deferred, and the timeline says why."""
     outcomes = tuple(Outcome(address, Disposition.DEFERRED, reason=why) for address in row.ledger.open_addresses)
-    return AttemptReport(outcomes, (TimelineEvent(now, kind, {"why": why}),))
+    return AttemptReport(outcomes, (TimelineEvent(now, "waiting", {"why": why}),))
 
 
 def _changed(before: Ledger, after: Ledger) -> list[Entry]:
@@ -141,7 +160,16 @@ def _conclusion(settlement: Settlement, now: float) -> list[TimelineEvent]:
     return events
 
 
-def _status_update(row: SpooledRow, facts: MessageFacts, entry: Entry) -> StatusUpdate:
+def _ended_facts(facts: MessageFacts, settlement: Settlement) -> MessageFacts:
+    """An operation that never came as far as delivery ends with its recipients, or its caller would ask for ever."""
+    if settlement.retry_at is not None or facts.status != "Running":
+        return facts
+    why = "It could not be prepared for sending within its time to live."
+    return replace(facts, status="Failed", error_code="EmailDropped", error_reason=why)
+
+
+def status_update(row: SpooledRow, facts: MessageFacts, entry: Entry) -> StatusUpdate:
+    """The activity row of a recipient's new state."""
     delivered = entry.status == "Delivered"
     return StatusUpdate(
         service_key=row.service_key,

@@ -21,7 +21,7 @@ from email_core.delivery.settle import Settler, waiting
 from email_core.delivery.spool import SUBMISSIONS, Spool, SpoolItem
 from email_core.domains.directory import Directory
 from email_core.domains.sending import SendingDomain
-from email_core.errors import ConfigurationMissing, EntityMissing, StorageUnavailable
+from email_core.errors import ConfigurationMissing
 from email_core.message.compose import compose
 from email_core.message.draft import Draft, decode_draft
 from email_core.settings import Settings
@@ -57,30 +57,34 @@ class Preparer:
         row = await self.claims.take(SUBMISSIONS, item, dequeue_count=dequeue_count)
         if row is None:
             return
-        try:
+        async with self.claims.released_on_fault(row):
             prepared = await self._prepared(row)
-        except (ConfigurationMissing, SigningError) as error:
-            maillog.fault("prepare", error=error, message=row.message)
-            # The caller may read the timeline, so it is told what waits, not why: the log has the reason.
-            report = waiting(row, now=self.clock.now(), kind="waiting", why="the message can't be signed yet")
-            await self.settler.settle(row, report)
+        if prepared is None:
+            await self.settler.settle(row, waiting(row, now=self.clock.now(), why="the message can't be signed yet"))
             return
-        except (StorageUnavailable, EntityMissing):
-            await self.claims.release(row)
-            raise
         ledgers = split_by_domain(row.ledger.entries)
         maillog.prepared(
             row.message, size=len(prepared.signed), envelopes=len(ledgers), selectors=str(prepared.event.facts["selectors"])
         )
         if len(ledgers) > 1:
             timeline = [*row.timeline, prepared.event]
-            await self.spool.split(row, facts=prepared.facts, ledgers=ledgers, timeline=timeline, signed=prepared.signed)
+            async with self.claims.released_on_fault(row):
+                await self.spool.split(row, facts=prepared.facts, ledgers=ledgers, timeline=timeline, signed=prepared.signed)
             return
         report = await self.deliverer.attempt(row, prepared.facts, prepared.signed, impatient=True)
         story = replace(report, timeline=(prepared.event, *report.timeline))
         await self.settler.settle(row, story, facts=_concluded(prepared.facts, report), signed=prepared.signed)
 
-    async def _prepared(self, row: SpooledRow) -> Prepared:
+    async def _prepared(self, row: SpooledRow) -> Prepared | None:
+        """The message ready to go; None when it has to wait, because an administrator must provide something."""
+        try:
+            return await self._signed(row)
+        except (ConfigurationMissing, SigningError) as error:
+            # The caller may read the timeline, so that tells what waits, not why: the log has the reason.
+            maillog.fault("prepare", error=error, message=row.message)
+            return None
+
+    async def _signed(self, row: SpooledRow) -> Prepared:
         draft = decode_draft(await self.spool.content(row))
         domain = await self.directory.domain(row.facts.domain)
         if domain is None or not domain.verified:

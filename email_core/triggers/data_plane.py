@@ -39,10 +39,10 @@ async def send(services: Services, exchange: Exchange) -> func.HttpResponse:
     _check_size(exchange, settings.max_request_bytes)
     api_version = check_api_version(exchange.query.get("api-version"))
     service, host = await _authenticate(services, exchange)
-    header = exchange.headers.get("operation-id")
-    operation_id = operation.check_operation_id(header) if header else str(uuid.uuid4())
-    draft = parse_send_request(exchange.body, max_recipients=settings.max_recipients)
     now = services.clock.now()
+    request_hash = hashlib.sha256(exchange.body).hexdigest()
+    operation_id = _operation_id(exchange, service, request_hash, now)
+    draft = parse_send_request(exchange.body, max_recipients=settings.max_recipients)
     if services.sandbox_limits is not None:
         domain = await services.directory.sending_domain(service, draft.sender)
         _admit(services, Kind.SEND, managed=domain.managed)
@@ -50,7 +50,7 @@ async def send(services: Services, exchange: Exchange) -> func.HttpResponse:
         service=service,
         draft=draft,
         operation_id=operation_id,
-        request_hash=hashlib.sha256(exchange.body).hexdigest(),
+        request_hash=request_hash,
         size=len(exchange.body),
         door="http",
         api_version=api_version,
@@ -94,6 +94,15 @@ def _check_size(exchange: Exchange, most: int) -> None:
         raise refusals.body_too_large(most)
     if not exchange.body:
         raise refusals.length_required()
+
+
+def _operation_id(exchange: Exchange, service: CommunicationService, request_hash: str, now: float) -> str:
+    """The caller's own id; else one that a repetition of the same request finds again; else a new one."""
+    header = exchange.headers.get("operation-id")
+    if header:
+        return operation.check_operation_id(header)
+    request_id = exchange.headers.get("x-ms-client-request-id", "")
+    return operation.derived_operation_id(service.key, request_id, request_hash, now) or str(uuid.uuid4())
 
 
 async def _authenticate(services: Services, exchange: Exchange) -> tuple[CommunicationService, str]:

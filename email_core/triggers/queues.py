@@ -5,12 +5,24 @@ An exception that leaves is our own fault, and the host delivers the item again.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import azure.functions as func
 
+from email_core import maillog
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, SpoolItem
-from email_core.services import Worker
+from email_core.errors import StorageUnavailable
+from email_core.services import Services, Worker
+from email_core.storage import StorageRefused
 
 STORAGE = "AzureWebJobsStorage"
+
+
+class Work(Protocol):
+    """What is done with an item."""
+
+    async def __call__(self, item: SpoolItem, *, dequeue_count: int) -> None: ...
+
 
 
 def register(app: func.FunctionApp, worker: Worker) -> None:
@@ -19,12 +31,12 @@ def register(app: func.FunctionApp, worker: Worker) -> None:
     @app.queue_trigger(arg_name="msg", queue_name=SUBMISSIONS, connection=STORAGE)
     async def on_submission(msg: func.QueueMessage) -> None:
         services = await worker.services()
-        await services.preparer.prepare(SpoolItem.decode(msg.get_body()), dequeue_count=msg.dequeue_count or 1)
+        await _work(services, SUBMISSIONS, msg, services.preparer.prepare)
 
     @app.queue_trigger(arg_name="msg", queue_name=DELIVERIES, connection=STORAGE)
     async def on_delivery(msg: func.QueueMessage) -> None:
         services = await worker.services()
-        await services.deliverer.deliver(SpoolItem.decode(msg.get_body()), dequeue_count=msg.dequeue_count or 1)
+        await _work(services, DELIVERIES, msg, services.deliverer.deliver)
 
     @app.queue_trigger(arg_name="msg", queue_name=f"{SUBMISSIONS}-poison", connection=STORAGE)
     async def on_submission_poison(msg: func.QueueMessage) -> None:
@@ -33,6 +45,16 @@ def register(app: func.FunctionApp, worker: Worker) -> None:
     @app.queue_trigger(arg_name="msg", queue_name=f"{DELIVERIES}-poison", connection=STORAGE)
     async def on_delivery_poison(msg: func.QueueMessage) -> None:
         await _keep(worker, DELIVERIES, msg)
+
+
+async def _work(services: Services, queue: str, msg: func.QueueMessage, work: Work) -> None:
+    item = SpoolItem.decode(msg.get_body())
+    try:
+        await work(item, dequeue_count=msg.dequeue_count or 1)
+    except (StorageUnavailable, StorageRefused) as fault:
+        # Storage that is away for a while must not use up the tries of every item and end all mail as Failed.
+        maillog.fault(queue, error=fault, message=item.message)
+        await services.claims.postpone(queue, item, str(fault))
 
 
 async def _keep(worker: Worker, queue: str, msg: func.QueueMessage) -> None:
