@@ -1,14 +1,20 @@
 """The mail log: one function per event, so that wording and fields are the same everywhere and can be searched for.
 
-Addresses appear with the first letter of their local part only, unless the installation asks for them in full. Bodies,
-tokens and keys never appear.
+Addresses appear with the first letter of their local part only, unless the installation asks for them in full, also where
+a receiver's reply or a reason quotes them. Bodies, tokens and keys never appear.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 
 _log = logging.getLogger("postrider")
+# Rather too much than too little: whatever a server writes around an "@", with a quoted local part or without. Each
+# quantifier is bounded by the longest local part and domain (RFC 5321 section 4.5.3.1), so that no reply costs much.
+_address = re.compile(
+    r"""("[^"@]{0,64}"|[^\s<>()\[\],;:"'@][^\s<>()\[\],;:"@]{0,254})@([^\s<>()\[\],;:"'@]{1,255}|\[[^\s\]]{1,255}\])"""
+)
 _full_addresses = False
 
 
@@ -26,6 +32,11 @@ def masked(address: str) -> str:
     return f"{local[:1]}***{at}{domain}" if at else f"{address[:1]}***"
 
 
+def _masked_within(text: str) -> str:
+    # Receivers like to quote the recipient: `550 5.1.1 <ann@example.com>: User unknown`.
+    return _address.sub(lambda found: masked(found[0]), text) if "@" in text and not _full_addresses else text
+
+
 def _write(level: int, event: str, **fields: object) -> None:
     text = " ".join(f"{name}={_field(value)}" for name, value in fields.items() if value not in ("", None))
     _log.log(level, "%s %s", event, text)
@@ -33,7 +44,7 @@ def _write(level: int, event: str, **fields: object) -> None:
 
 def _field(value: object) -> str:
     # Replies and addresses come from outside: a line break in one must not forge a log line.
-    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    text = _masked_within("".join(c if c.isprintable() else "?" for c in str(value)))
     return f'"{text}"' if " " in text or not text else text
 
 

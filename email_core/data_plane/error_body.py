@@ -10,9 +10,9 @@ from email_core.errors import Fault, RequestRefused
 
 _encoder = msgspec.json.Encoder()
 
-# RFC 9110 section 15.5.2: a 401 names at least one scheme. Without parameters: the clients take a challenge with
-# parameters for a demand to ask Entra for other claims.
-_CHALLENGE = "HMAC-SHA256, Bearer"
+# RFC 9110 section 15.5.2: a 401 names at least one scheme, and none that is not taken here. Without parameters: the clients
+# take a challenge with parameters for a demand to ask Entra for other claims.
+_CHALLENGE = "HMAC-SHA256"
 
 
 def error_body(refused: RequestRefused) -> bytes:

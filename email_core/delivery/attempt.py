@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from email_core.clock import Clock
-from email_core.delivery.envelope import Attempt
+from email_core.delivery.envelope import LEAST_SECONDS, Attempt
 from email_core.delivery.mx_hosts import MxFailure, MxHosts, find_mx_hosts
 from email_core.delivery.outcome import AttemptReport, Disposition, Outcome, Reply, Stage
 from email_core.delivery.reply import accepted, temporary_by_default
@@ -66,6 +66,8 @@ class Courier:
         verdicts = Verdicts(attempt.recipients, run.transcript)
         handed_over = False
         try:
+            if attempt.seconds and attempt.seconds < LEAST_SECONDS:
+                raise OutOfTime(Stage.ROUTE, impatient=False)
             self._simulate(attempt, verdicts, run)
             await self._deliver(attempt, verdicts, run)
         except OutOfTime as out:
@@ -80,7 +82,8 @@ class Courier:
 
     def _begin(self, attempt: Attempt) -> Run:
         patience = self._settings.impatience_seconds if attempt.impatient else None
-        budget = TimeBudget(self._clock, self._timeouts, run_seconds=self._settings.run_seconds, patience=patience)
+        seconds = min(self._settings.run_seconds, attempt.seconds or self._settings.run_seconds)
+        budget = TimeBudget(self._clock, self._timeouts, run_seconds=seconds, patience=patience)
         return Run(self._clock, budget, Transcript(self._clock), self._ehlo_name)
 
     def _simulate(self, attempt: Attempt, verdicts: Verdicts, run: Run) -> None:
@@ -107,44 +110,62 @@ class Courier:
         """By the first route that can be used."""
         why = "the first one of the settings"
         failures: dict[str, HostUnusable] = {}
-        for route in self._routes:
+        for position, route in enumerate(self._routes):
             if not verdicts.pending:
                 return
             run.transcript.route(route.name, why)
-            for recipients, unusable in await self._by_route(route, attempt, verdicts, run):
+            more_follow = position + 1 < len(self._routes)
+            for recipients, unusable in await self._by_route(route, attempt, verdicts, run, more_follow=more_follow):
                 failures |= {recipient.addr_spec: unusable for recipient in recipients}
             why = "the one before could not be used"
         for recipient in verdicts.pending:
             unusable = failures[recipient.addr_spec]
-            verdicts.defer([recipient], unusable.stage, unusable.reason, mx_host=unusable.host, reply=unusable.reply)
+            verdicts.defer(
+                [recipient],
+                unusable.stage,
+                unusable.reason,
+                mx_host=unusable.host,
+                reply=unusable.reply,
+                withheld=unusable.withheld,
+            )
 
     async def _by_route(
-        self, route: Route, attempt: Attempt, verdicts: Verdicts, run: Run
+        self, route: Route, attempt: Attempt, verdicts: Verdicts, run: Run, *, more_follow: bool
     ) -> list[tuple[Sequence[Address], HostUnusable]]:
         """Deliver by a route; whom it left over, and why."""
         if isinstance(route, SmarthostRoute):
             recipients = verdicts.pending
-            unusable = await self._by_smarthost(route, attempt, recipients, verdicts, run)
+            unusable = await self._by_smarthost(route, attempt, recipients, verdicts, run, more_follow=more_follow)
             return [(recipients, unusable)] if unusable else []
         left_over: list[tuple[Sequence[Address], HostUnusable]] = []
-        for domain in dict.fromkeys(recipient.domain for recipient in verdicts.pending):
+        domains = tuple(dict.fromkeys(recipient.domain for recipient in verdicts.pending))
+        for domain in domains:
             recipients = tuple(recipient for recipient in verdicts.pending if recipient.domain == domain)
-            unusable = await self._by_mx(domain, attempt, recipients, verdicts, run)
+            more = more_follow or domain != domains[-1]
+            unusable = await self._by_mx(domain, attempt, recipients, verdicts, run, more_follow=more)
             if unusable:
                 left_over.append((recipients, unusable))
         return left_over
 
     async def _by_smarthost(
-        self, route: SmarthostRoute, attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run
+        self,
+        route: SmarthostRoute,
+        attempt: Attempt,
+        recipients: Sequence[Address],
+        verdicts: Verdicts,
+        run: Run,
+        *,
+        more_follow: bool,
     ) -> HostUnusable | None:
         from email_core.delivery.smtp_connection import NextHop
 
         hop = NextHop(route.host, route.host, route.port, route.tls, route.username, route.password)
-        return await self._open_dialler().deliver([hop], attempt, recipients, verdicts, run)
+        return await self._open_dialler().deliver([hop], attempt, recipients, verdicts, run, more_follow=more_follow)
 
     async def _by_mx(
-        self, domain: str, attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run
+        self, domain: str, attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run, *, more_follow: bool
     ) -> HostUnusable | None:
+        run.budget.begin_host(others_left=more_follow)
         found = await self._mx_hosts(domain, run)
         if isinstance(found, MxFailure):
             run.transcript.mx_failed(domain, found.reply, found.reason)
@@ -164,7 +185,7 @@ class Courier:
             for host in found.hosts
             for address in host.addresses
         ]
-        return await self._open_dialler().deliver(hops, attempt, recipients, verdicts, run)
+        return await self._open_dialler().deliver(hops, attempt, recipients, verdicts, run, more_follow=more_follow)
 
     async def _mx_hosts(self, domain: str, run: Run) -> MxHosts | MxFailure:
         allowance = run.budget.before_data(Stage.DNS)

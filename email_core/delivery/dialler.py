@@ -30,10 +30,18 @@ class Dialler:
         self._broken_tls = tls_policy.BrokenTls(clock.monotonic)
 
     async def deliver(
-        self, hops: Sequence[NextHop], attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run
+        self,
+        hops: Sequence[NextHop],
+        attempt: Attempt,
+        recipients: Sequence[Address],
+        verdicts: Verdicts,
+        run: Run,
+        *,
+        more_follow: bool,
     ) -> HostUnusable | None:
         """Deliver to these recipients by the first hop that can be used; why the last one could not, when they are left over.
 
+        `more_follow`: other hops will be tried after these, so that the last of these must not use up the time either.
         Raises OutOfTime.
         """
         failure: HostUnusable | None = None
@@ -42,7 +50,7 @@ class Dialler:
             left = [recipient for recipient in recipients if verdicts.is_pending(recipient)]
             if not left or conversations == SESSION_CAP:
                 break
-            run.budget.begin_host(others_left=position + 1 < len(hops))
+            run.budget.begin_host(others_left=more_follow or position + 1 < len(hops))
             try:
                 await self._deliver_to(hop, attempt, left, verdicts, run)
             except HostUnusable as unusable:
@@ -72,10 +80,13 @@ class Dialler:
         except TlsFailed as failed:
             if not tls_policy.may_fall_back_to_plain(hop.tls):
                 raise
-            if failed.handshake:
-                self._broken_tls.remember(hop.host)
             run.transcript.plain(hop.host, failed.reason)
-        return await open_connection(hop, run, broken_tls=True)
+            handshake = failed.handshake
+        connection = await open_connection(hop, run, broken_tls=True)
+        if handshake:
+            # Only now: a host that hangs up in plain too has another trouble than TLS.
+            self._broken_tls.remember(hop.host)
+        return connection
 
     async def _converse(
         self, connection: Connection, attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run

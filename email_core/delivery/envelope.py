@@ -16,13 +16,17 @@ from email_core.message.limits import MAX_ADDRESS
 _path = re.compile(r"[^\x00-\x20<>\x7f-\x9f\s]+@[A-Za-z0-9.-]+")
 
 
+LEAST_SECONDS = 2.0  # less is not enough for a conversation; then another attempt has to do it
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt for one envelope.
 
     `message` is signed, CRLF only, and goes out byte for byte. `reverse_path` is an address, or empty for the null path.
     `number` is how many tries came to a verdict before this one; one that was handed over does not count. `impatient`: give
-    up before DATA after a few seconds.
+    up before DATA after a few seconds. `seconds`: the most that this attempt may take, for a claim that began earlier ends
+    earlier; 0 leaves it at POSTRIDER_RUN_SECONDS, and with less than LEAST_SECONDS nothing is begun.
 
     Raises ValueError when the bytes or the reverse-path cannot go out as they are: that is our own fault, not the mail's.
     """
@@ -32,6 +36,7 @@ class Attempt:
     recipients: tuple[Address, ...]
     number: int = 0
     impatient: bool = False
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.recipients:

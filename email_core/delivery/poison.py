@@ -46,15 +46,18 @@ class PoisonKeeper:
             maillog.poisoned("-", queue=queue, item=item_id)  # not one of ours: kept, and nothing to end
             return
         maillog.poisoned(item.message, queue=queue, item=item_id)
-        await self._end(item, now)
+        await self._end(queue, item, now)
 
-    async def _end(self, item: SpoolItem, now: float) -> None:
+    async def _end(self, queue: str, item: SpoolItem, now: float) -> None:
         while True:
             row = await self.spool.read(item.message, item.row, with_content=False)
             if row is None or row.facts.envelopes or row.ledger.finished or item.attempt != row.ledger.attempt:
                 return
             if row.ledger.claim_until > now:
-                return  # a run holds the claim, and its own item answers for the message
+                # A run may have the message, or have died with it: the item waits for the claim to end, as any other.
+                later = replace(item, put_backs=item.put_backs + 1)
+                await self.spool.enqueue(queue, later, delay=row.ledger.claim_until - now + 1.0)
+                return
             event = TimelineEvent(now, "poisoned", {"why": REASON})
             facts = row.facts
             if facts.status == "Running":

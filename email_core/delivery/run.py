@@ -21,19 +21,27 @@ class Run:
 
 
 class HostUnusable(Exception):
-    """This host did not take the message and did not judge it either: another one may be tried. The reply is what it said."""
+    """This host did not take the message and did not judge it either: another one may be tried. The reply is what it said.
 
-    def __init__(self, stage: Stage, reason: str, *, host: str = "", reply: Reply | None = None) -> None:
+    `withheld`: the reply is about our own account with a relay; it decides what follows, and nobody outside gets to see it.
+    """
+
+    def __init__(
+        self, stage: Stage, reason: str, *, host: str = "", reply: Reply | None = None, withheld: bool = False
+    ) -> None:
         super().__init__(f"{host} at {stage}: {reason}")
         self.stage = stage
         self.reason = reason
         self.host = host
         self.reply = reply
+        self.withheld = withheld
 
 
 class TlsFailed(HostUnusable):
     """The connection could not be encrypted. `handshake`: the server agreed to, and then it did not work."""
 
-    def __init__(self, reason: str, *, host: str, reply: Reply | None = None, handshake: bool) -> None:
-        super().__init__(Stage.STARTTLS, reason, host=host, reply=reply)
+    def __init__(
+        self, reason: str, *, host: str, reply: Reply | None = None, withheld: bool = False, handshake: bool
+    ) -> None:
+        super().__init__(Stage.STARTTLS, reason, host=host, reply=reply, withheld=withheld)
         self.handshake = handshake

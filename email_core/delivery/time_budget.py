@@ -65,15 +65,16 @@ class TimeBudget:
         self._host_end = self._run_end
 
     def begin_host(self, *, others_left: bool) -> None:
-        """Another host is tried. While there are others, it gets half of what is left until it takes commands.
+        """Another host is tried, or looked up. While others are left, it gets half of what is left until it takes commands.
 
-        Otherwise a first host that stalls would keep the second one from ever being reached.
+        Otherwise a first host that stalls would keep the second one from ever being reached, be it one of the same
+        receiver or the relay of the next route.
         """
         now, end = self._clock.monotonic(), self._before_data()
         self._host_end = (now + end) / 2 if others_left else end
 
     def before_data(self, stage: Stage, *, share: float = 1.0) -> Allowance:
-        """What a stage up to the reply to DATA may take, at most that share of the time left. Raises OutOfTime."""
+        """What a stage up to the reply to DATA may take, at most that share of this host's time. Raises OutOfTime."""
         now = self._clock.monotonic()
         end = self._before_data()
         left = end - now
@@ -81,9 +82,9 @@ class TimeBudget:
             raise OutOfTime(stage, impatient=end == self._patience_end)
         own = _limit(self._timeouts, stage)
         limit = min(own, left * share)
-        if stage in _UNTIL_READY:
+        if stage in _UNTIL_READY or share < 1.0:
             # Never less than a moment: a share that is used up ends in this host's time-out, not in the run's.
-            limit = min(limit, max(self._host_end - now, 0.01))
+            limit = min(limit, max((self._host_end - now) * share, 0.01))
         return Allowance(min(limit, left), limit >= left, limit < own)
 
     def out_of_time(self, stage: Stage) -> OutOfTime:
@@ -109,7 +110,7 @@ class TimeBudget:
         return self._body_end if self._patience_end is None else min(self._patience_end, self._body_end)
 
 
-_UNTIL_READY = frozenset({Stage.CONNECT, Stage.BANNER, Stage.EHLO, Stage.STARTTLS, Stage.AUTH})
+_UNTIL_READY = frozenset({Stage.DNS, Stage.CONNECT, Stage.BANNER, Stage.EHLO, Stage.STARTTLS, Stage.AUTH})
 
 
 def _limit(timeouts: StageTimeouts, stage: Stage) -> float:

@@ -1,5 +1,8 @@
 """Creating what is absent, with the clients of the SDKs: it happens when an installation is provisioned, so their import
-time and their CPU do not matter, and their handling of resources that are just being deleted comes with them.
+time and their CPU do not matter.
+
+Their errors are judged by Azure's code and not by their class: a ResourceExistsError may mean a queue or container that is
+just being deleted, which is neither there nor to be had for a while.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
+from azure.core.exceptions import AzureError, HttpResponseError
 
 from email_core.errors import StorageUnavailable
 from email_core.storage.account import Account, Identity, SharedAccess, SharedKey
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 # The SDKs of queues and blobs would wait for 15 seconds and more between tries: somebody is waiting for the start.
 _RETRIES: dict[str, Any] = {"retry_total": 3, "initial_backoff": 1, "increment_base": 2}
 _TABLE_RETRIES: dict[str, Any] = {"retry_total": 3}
+# Not every code that ends in AlreadyExists: an AccountAlreadyExists would not say that the queue is there.
+_EXISTS = frozenset(("TableAlreadyExists", "QueueAlreadyExists", "ContainerAlreadyExists"))
+_BEING_DELETED = frozenset(("TableBeingDeleted", "QueueBeingDeleted", "ContainerBeingDeleted"))
 
 
 async def create_absent(
@@ -83,15 +89,21 @@ def _checked(names: Iterable[str], check: Any) -> list[str]:
 
 def judge(result: object) -> None:
     """Raise what an answer of the SDKs means to our callers; that something exists already is no error."""
+    code = _code(result)
     match result:
-        case ResourceExistsError():
+        case HttpResponseError() if code in _EXISTS:
             return
+        case HttpResponseError() if code in _BEING_DELETED:
+            raise StorageUnavailable(f"create: {code}: it can be made again when that is done, in a minute or so") from result
         case HttpResponseError(status_code=int(status)) if status < 500 and status not in (408, 429):
-            code = getattr(result, "error_code", None)  # an enumeration, and the Table SDK's own
-            raise StorageRefused(
-                "create", status, str(getattr(code, "value", code) or ""), result.message.split("\n", 1)[0][:200]
-            ) from result
+            raise StorageRefused("create", status, code, result.message.split("\n", 1)[0][:200]) from result
         case AzureError():
             raise StorageUnavailable(f"create: {type(result).__name__}: {result}") from result
         case BaseException():
             raise result
+
+
+def _code(result: object) -> str:
+    # The SDKs of queues and blobs set an enumeration of their own, the one of tables another, and some paths a plain text.
+    code = getattr(result, "error_code", None)
+    return str(getattr(code, "value", code) or "")

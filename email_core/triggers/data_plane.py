@@ -112,7 +112,7 @@ async def _authenticate(services: Services, exchange: Exchange) -> tuple[Communi
     verifies names the service.
     """
     known = await services.directory.services()
-    hosted = [service for service in known if service.host_name in exchange.hosts]
+    hosted = [service for service in known if service.host_name in exchange.host_names]
     candidates = {service.key: service for service in hosted or known if not service.local_auth_disabled}
     keys = [key for service in candidates.values() for key in service.access_keys]
     request = SignedRequest(exchange.method, exchange.target, exchange.hosts, exchange.headers, exchange.body)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+
 import azure.functions as func
 import msgspec
 
 from email_core import maillog
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS
+from email_core.domains.directory import RESOURCES
 from email_core.errors import EntityMissing, StorageUnavailable
 from email_core.sealing import SealingError
 from email_core.services import Services, Worker
 from email_core.settings import SettingsError
+from email_core.storage import StorageRefused
 from email_core.triggers.http_exchange import json_response
+
+CHECK_SECONDS = 10.0  # a probe that waits longer learns nothing more
+ABSENT = "health"  # the name of an entity and of a blob that are never written: reading them proves the way there
+
+_MISSING = "missing: provision the installation"
 
 
 def register(app: func.FunctionApp, worker: Worker) -> None:
@@ -30,14 +40,41 @@ def register(app: func.FunctionApp, worker: Worker) -> None:
 
 
 async def _checks(services: Services) -> dict[str, str]:
-    checks = {"settings": "ok"}
-    for queue in (SUBMISSIONS, DELIVERIES):
-        try:
-            await services.storage.queues.depth(queue)
-            checks[queue] = "ok"
-        except EntityMissing:
-            checks[queue] = "the queue is missing: provision the installation"
-        except StorageUnavailable as error:
-            maillog.fault("health", error=error)
-            checks[queue] = "storage does not answer"
-    return checks
+    """One cheap read for each queue, the tables and the blobs: their roles are given one by one, and forgotten one by one."""
+    storage = services.storage
+    reads: dict[str, Awaitable[object]] = {
+        SUBMISSIONS: storage.queues.depth(SUBMISSIONS),
+        DELIVERIES: storage.queues.depth(DELIVERIES),
+        "tables": storage.tables.get(RESOURCES, ABSENT, ABSENT),
+        "content": _absent_blob(services),
+    }
+    states = await asyncio.gather(*(_state(read) for read in reads.values()))
+    return {"settings": "ok", **dict(zip(reads, states, strict=True))}
+
+
+async def _absent_blob(services: Services) -> None:
+    try:
+        await services.storage.content.get(ABSENT)
+    except EntityMissing as missing:
+        if "BlobNotFound" not in str(missing):  # Azure's code: the container is there, and may be read
+            raise
+
+
+async def _state(read: Awaitable[object]) -> str:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await read
+    except EntityMissing as error:
+        maillog.fault("health", error=error)
+        return _MISSING
+    except (StorageUnavailable, TimeoutError) as error:
+        maillog.fault("health", error=error)
+        return "storage does not answer"
+    except StorageRefused as error:
+        maillog.fault("health", error=error)
+        if error.code == "TableNotFound":
+            return _MISSING
+        if error.status in (401, 403):
+            return "storage refuses: the app's identity or key may not use it; the log has the answer"
+        return "storage refuses the request; the log has the answer"
+    return "ok"

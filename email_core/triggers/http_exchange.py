@@ -6,6 +6,7 @@ faults into ACS's error body. The steps between are the function's own, one read
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -19,12 +20,14 @@ from email_core.services import Services, Worker
 
 BUSY_SECONDS = 5  # what a client is told to wait when storage does not answer
 
+_default_port = re.compile(r":(?:443|80)\Z")
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """A request as the client sent it. `target` is path and query as on the wire.
 
-    `hosts` are the public names that the client may have used, the most trusted first.
+    `hosts` are the public names that the client may have used, the most trusted first, spelled as sent, for so they are signed.
     """
 
     method: str
@@ -34,6 +37,11 @@ class Exchange:
     headers: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The hosts for comparing: in lower case, and without a port that clients leave out as well (443 and 80)."""
+        return frozenset(_default_port.sub("", host.lower()) for host in self.hosts)
 
 
 Handler = Callable[[Services, Exchange], Awaitable[func.HttpResponse]]
@@ -77,7 +85,7 @@ def read_exchange(request: func.HttpRequest, public_host: str) -> Exchange:
         host,
     )
     # A proxy that adds to a list of hosts puts the one that the client used first.
-    hosts = tuple(dict.fromkeys(name.partition(",")[0].strip().lower() for name in names if name))
+    hosts = tuple(dict.fromkeys(name.partition(",")[0].strip() for name in names if name))
     return Exchange(
         method=request.method.upper(),
         scheme=headers.get("x-forwarded-proto", scheme).partition(",")[0].strip(),

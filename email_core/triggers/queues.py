@@ -24,7 +24,6 @@ class Work(Protocol):
     async def __call__(self, item: SpoolItem, *, dequeue_count: int) -> None: ...
 
 
-
 def register(app: func.FunctionApp, worker: Worker) -> None:
     """Register the workers of `submissions` and `deliveries`, and those of their poison queues."""
 

@@ -203,13 +203,19 @@ async def test_message_that_is_never_signed_fails_its_operation_in_the_end(pipel
     assert "retry-after" not in answer.headers
 
 
-async def test_poison_item_of_a_message_that_a_run_has_ends_nothing(pipeline: Pipeline) -> None:
+async def test_poison_item_of_a_message_that_a_run_has_waits_for_it(pipeline: Pipeline) -> None:
     accepted = await pipeline.accept(draft_to("ann@fabrikam.test"))
     item = SpoolItem(f"{pipeline.service.key}:{accepted.operation_id}")
     await pipeline.services.claims.take(SUBMISSIONS, item, dequeue_count=1)
     await pipeline.services.poison_keeper.keep(SUBMISSIONS, str(uuid.uuid4()), item.encode(), dequeue_count=8)
     row = await pipeline.row(accepted)
     assert (row.facts.status, str(row.ledger.entries[0].status)) == ("Running", "Pending")
+    [_, put_back] = pipeline.queues.noted
+    assert (put_back.queue, put_back.item, put_back.delay) == (
+        SUBMISSIONS,
+        replace(item, put_backs=1),
+        pytest.approx(301, abs=2),
+    )
 
 
 async def test_send_that_a_client_repeats_by_itself_is_one_message(pipeline: Pipeline, sink: Receiver) -> None:

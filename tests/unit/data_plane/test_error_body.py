@@ -59,6 +59,6 @@ def test_retry_after_header_on_another_status_is_left_out() -> None:
     assert "retry-after" not in error_headers(RequestRefused(400, SUBJECT, retry_after=17))
 
 
-def test_challenge_header_stands_on_401_alone() -> None:
-    assert error_headers(RequestRefused(401, SUBJECT))["www-authenticate"] == "HMAC-SHA256, Bearer"
+def test_challenge_header_stands_on_401_alone_and_names_the_one_scheme_that_is_taken() -> None:
+    assert error_headers(RequestRefused(401, SUBJECT))["www-authenticate"] == "HMAC-SHA256"
     assert "www-authenticate" not in error_headers(RequestRefused(403, SUBJECT))
