@@ -37,6 +37,18 @@ class StorageUnavailable(Exception):
     """Storage did not do what was asked and may do it later: a throttle, a time-out, a server error, no connection."""
 
 
+class StorageRefused(Exception):
+    """Storage answered with a status that no caller expects, so it is our own fault or that of the configuration.
+
+    A wrong key, an identity without the role, a table that was never created, a malformed request. `code` is Azure's.
+    """
+
+    def __init__(self, operation: str, status: int, code: str, message: str) -> None:
+        super().__init__(f"{operation}: {status} {code}: {message}")
+        self.status = status
+        self.code = code
+
+
 class EntityExists(Exception):
     """An insert met an entity with the same keys (409 EntityAlreadyExists)."""
 

@@ -79,6 +79,11 @@ def outcome(message: str, recipient: str, *, disposition: str, attempt: int, rep
     )  # fmt: skip
 
 
+def relay_refused(host: str, *, stage: str, reason: str, reply: str) -> None:
+    """What a relay said about our account with it: for the operator only, and told nowhere else."""
+    _write(logging.WARNING, "relay-refused", host=host, stage=stage, reason=reason, reply=reply)
+
+
 def final(message: str, recipient: str, *, status: str) -> None:
     _write(logging.INFO, "final", message=message, recipient=masked(recipient), status=status)
 

@@ -126,9 +126,8 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
 
 def _in_a_world(line: CommandLine, root: Path) -> int:
     from email_core.delivery.routes import parse_routes
-    from email_core.errors import StorageUnavailable
+    from email_core.errors import StorageRefused, StorageUnavailable
     from email_core.settings import SettingsError
-    from email_core.storage import StorageRefused
     from local.azurite import AzuriteMissing
     from local.child import ChildFailed
     from local.core_tools import CoreToolsMissing

@@ -17,8 +17,8 @@ from typing import Protocol
 
 from azure.functions.meta import Datum
 
-from email_core.errors import EntityMissing, StorageUnavailable
-from email_core.storage import QueueItem, StorageRefused
+from email_core.errors import EntityMissing, StorageRefused, StorageUnavailable
+from email_core.storage import QueueItem
 from local.function_index import HostedFunction
 from local.host_settings import QueueSettings
 from local.invocation import Invoker

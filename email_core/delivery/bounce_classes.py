@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,6 +30,10 @@ ASKED_FOR_MOST = 4 * 3600.0  # whoever asks for more would make a message expire
 _STATUS_PATTERN = re.compile(r"([45x])\.(\d{1,3})\.(\d{1,3}|\*)(?:-(\d{1,3}))?")
 _asked_for = re.compile(r"(\d{1,6}) ?(s|m|h)(?:ec|econd|in|inute|our|r)?s?\b", re.ASCII)
 _asked_for_clock = re.compile(r"\bin (\d\d):(\d\d):(\d\d)\b", re.ASCII)
+# Each of these takes time linear in the text: no two parts of one can match the same characters.
+_in_brackets = re.compile(r"<[^<>@]*@[^<>]*>")
+_word = re.compile(r"[^\s<>()\[\]{},;:\"'=]+")
+_host_name = re.compile(r"[a-z0-9_.-]+")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -89,10 +93,12 @@ class Classification:
     retry_after: float = 0.0
 
 
-def classify(reply: Reply | None, *, stage: Stage, mx_host: str = "") -> Classification:
-    """What a refusal, or a failure without a reply, means for the recipients that it is about."""
-    text = _comparable(reply.text) if reply else ""
-    rule = next(rule for rule in bounce_rules() if rule.fits(reply, text, stage, mx_host.lower().rstrip(".")))
+def classify(reply: Reply | None, *, stage: Stage, mx_host: str = "", recipients: Iterable[str] = ()) -> Classification:
+    """What a refusal, or a failure without a reply, means for the recipients (addresses) that it is about."""
+    host = mx_host.lower().rstrip(".")
+    # What the DNS came to is told in our own words, around names that anybody may have chosen; its codes say it all.
+    text = _without_names(_comparable(reply.text), host, recipients) if reply and stage is not Stage.DNS else ""
+    rule = next(rule for rule in bounce_rules() if rule.fits(reply, text, stage, host))
     if reply is None and rule.name == "default":
         return Classification("network", "no-reply", Disposition.DEFERRED)
     if temporary_by_default(reply) or stage in BEFORE_MAIL or rule.retry:
@@ -178,6 +184,27 @@ def _status_pattern(name: str, pattern: str) -> StatusPattern:
 
 def _comparable(text: str) -> str:
     return " ".join(text[: 2 * MAX_TEXT].lower().split())
+
+
+def _without_names(text: str, host: str, recipients: Iterable[str]) -> str:
+    """The text with `@` for every address, and for the names of the host and of the recipients' domains and below.
+
+    A receiver quotes whom it refuses, and `dmarc@example.com` says nothing of DMARC.
+    """
+    names = {host} - {""}
+    for address in sorted((address.lower() for address in recipients), key=len, reverse=True):
+        local, _, domain = address.rpartition("@")
+        names.add(domain)
+        for quoted in (address, f"<{local}>"):
+            text = text.replace(quoted, "@")
+    text = _in_brackets.sub("@", text.replace("%40", "@"))
+    text = _word.sub(lambda word: "@" if "@" in word[0] else word[0], text)
+    return _host_name.sub(lambda name: "@" if _is_below_any(name[0].strip("."), names) else name[0], text)
+
+
+def _is_below_any(name: str, names: set[str]) -> bool:
+    labels = name.split(".")
+    return any(".".join(labels[start:]) in names for start in range(len(labels)))
 
 
 def _below(host: str, suffix: str) -> bool:

@@ -18,6 +18,7 @@ _leading = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=[\s:;,-]|$)", re.ASCII)
 # qmail and its heirs put it last instead, as in "(#5.1.1)".
 _trailing = re.compile(r"\(#([245])\.(\d{1,3})\.(\d{1,3})\)", re.ASCII)
 _unprintable = re.compile(r"[^\x20-\x7e]")
+_unprintable_in_lines = re.compile(r"[^\x20-\x7e\n]")
 
 
 def parse_reply(code: int, lines: Iterable[str]) -> Reply:
@@ -47,6 +48,18 @@ def parse_reply(code: int, lines: Iterable[str]) -> Reply:
     if found and found[1] == str(code)[:1]:
         enhanced = _joined(found)
     return Reply(code, enhanced, text)
+
+
+def printable(text: str) -> str:
+    """What a server said, as lines of printable ASCII: all that RFC 5321 section 4.2 lets it say."""
+    return _unprintable_in_lines.sub("?", text.replace("\t", " "))
+
+
+def fit_to_keep(text: str) -> str:
+    """A text of the timeline or an outcome, which may hold an address in any script: what can't be shown becomes `?`."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
 
 
 def accepted(reply: Reply) -> bool:

@@ -40,8 +40,6 @@ class HostUnusable(Exception):
 class TlsFailed(HostUnusable):
     """The connection could not be encrypted. `handshake`: the server agreed to, and then it did not work."""
 
-    def __init__(
-        self, reason: str, *, host: str, reply: Reply | None = None, withheld: bool = False, handshake: bool
-    ) -> None:
+    def __init__(self, reason: str, *, host: str, reply: Reply | None = None, withheld: bool = False, handshake: bool) -> None:
         super().__init__(Stage.STARTTLS, reason, host=host, reply=reply, withheld=withheld)
         self.handshake = handshake

@@ -19,10 +19,10 @@ from email_core.delivery.ledger import Entry, Ledger, Settlement, settled
 from email_core.delivery.outcome import AttemptReport, Disposition, Outcome, TimelineEvent
 from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, Spool, SpoolItem
-from email_core.errors import EntityChanged, StorageUnavailable
+from email_core.errors import EntityChanged, StorageRefused, StorageUnavailable
 from email_core.insights.activity import StatusUpdate, record
 from email_core.settings import Settings
-from email_core.storage import Storage, StorageLimit, StorageRefused
+from email_core.storage import Storage, StorageLimit
 
 HAND_OVER_DELAY = 1.0  # seconds; long enough for the merge that follows the item
 # What was sent can't be called back, so its outcome is worth more tries than an ordinary write.

@@ -11,13 +11,19 @@ from dataclasses import dataclass, field
 
 from aiosmtplib.esmtp import parse_esmtp_extensions
 
+from email_core import maillog
 from email_core.delivery import tls_policy
+from email_core.delivery.bounce_classes import BEFORE_MAIL
 from email_core.delivery.outcome import Reply, Stage
 from email_core.delivery.reply import accepted, parse_reply
 from email_core.delivery.routes import TlsMode
 from email_core.delivery.run import HostUnusable, Run, TlsFailed
 from email_core.delivery.smtp_wire import RawReply, SmtpWire, TlsFault, WireFault
 from email_core.settings import Secret
+
+NO_LOG_IN = "the relay did not accept our log-in; the operator's log has its reply"
+NO_ENTRY = "the relay did not take our connection; the operator's log has its reply"
+_NOT_SHOWN = "(about our account with the relay; not shown)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Connection:
         self.extensions: dict[str, str] = {}
         self.auth_methods: list[str] = []
         self.wire = wire
+        self._tls_unproven = False  # encrypted, and nothing was heard since
 
     @property
     def encrypted(self) -> bool:
@@ -67,11 +74,21 @@ class Connection:
         """The exception for a connection that ended without a judgement."""
         return HostUnusable(stage, reason, host=self.hop.host)
 
+    def refused(self, stage: Stage, reason: str, reply: Reply | None = None, *, words: str = "") -> HostUnusable:
+        """The exception for a host that said no before MAIL. `words`: what it said, where that is no reply."""
+        host = self.hop.host
+        if not self.hop.username:
+            return HostUnusable(stage, reason, host=host, reply=reply)
+        # A relay that knows us speaks of our account: its name, that it was closed, what is owed. The mail is a tenant's.
+        maillog.relay_refused(host, stage=stage, reason=reason, reply=str(reply or words))
+        neutral = NO_LOG_IN if stage is Stage.AUTH else NO_ENTRY
+        return HostUnusable(stage, neutral, host=host, reply=reply, withheld=True)
+
     async def greet(self, run: Run) -> None:
         """Read the greeting and say EHLO, or HELO where EHLO is unknown (RFC 5321 section 3.2)."""
         reply = _reply(await self._exchange(run, Stage.BANNER, None, "(greeting)"))
         if not accepted(reply):
-            raise HostUnusable(Stage.BANNER, "refused the connection", host=self.hop.host, reply=reply)
+            raise self.refused(Stage.BANNER, "refused the connection", reply)
         await self._hello(run)
 
     async def encrypt(self, run: Run) -> None:
@@ -91,9 +108,11 @@ class Connection:
             raise TlsFailed(fault.reason, host=self.hop.host, handshake=True) from fault
         if refusal is not None:
             reply = _reply(refusal)
-            run.transcript.command("STARTTLS", reply, run.clock.monotonic() - started)
-            raise TlsFailed("refused STARTTLS after offering it", host=self.hop.host, reply=reply, handshake=False)
+            run.transcript.command("STARTTLS", self._fit_to_show(Stage.STARTTLS, reply), run.clock.monotonic() - started)
+            no = self.refused(Stage.STARTTLS, "refused STARTTLS after offering it", reply)
+            raise TlsFailed(no.reason, host=no.host, reply=reply, withheld=no.withheld, handshake=False)
         self.note_tls(run, run.clock.monotonic() - started)
+        self._tls_unproven = True
         await self._hello(run)
 
     def note_tls(self, run: Run, seconds: float) -> None:
@@ -115,11 +134,10 @@ class Connection:
                     token = _encoded(secret)
                     reply = await self._secret(run, token, token, shown)
         else:
-            offered = ", ".join(self.auth_methods) or "none"
-            reason = f"offers no AUTH method that we have (PLAIN, LOGIN); offered: {offered}"[:200]
-            raise HostUnusable(Stage.AUTH, reason, host=self.hop.host)
+            offered = ", ".join(self.auth_methods)[:200] or "none"
+            raise self.refused(Stage.AUTH, "offers no AUTH method that we have (PLAIN, LOGIN)", words=f"AUTH {offered}")
         if reply.code != 235:
-            raise HostUnusable(Stage.AUTH, "did not accept user and password", host=self.hop.host, reply=reply)
+            raise self.refused(Stage.AUTH, "did not accept user and password", reply)
 
     async def _hello(self, run: Run) -> None:
         self.extensions, self.auth_methods = {}, []
@@ -132,7 +150,7 @@ class Connection:
         if 500 <= raw.code <= 504 and self.wire.usable:
             reply = await self.command(run, Stage.EHLO, b"HELO " + name)
         if not accepted(reply):
-            raise HostUnusable(Stage.EHLO, "refused EHLO", host=self.hop.host, reply=reply)
+            raise self.refused(Stage.EHLO, "refused EHLO", reply)
 
     async def _secret(self, run: Run, line: bytes, token: bytes, shown: str) -> Reply:
         return _reply(await self._exchange(run, Stage.AUTH, line, shown, secret=token.decode()))
@@ -148,14 +166,30 @@ class Connection:
             else:
                 raw = await self.wire.command(line, timeout=allowance.seconds)
         except WireFault as fault:
-            run.transcript.command(shown, None, run.clock.monotonic() - started, fault.reason)
+            reason = self._fit_reason(stage, fault)
+            run.transcript.command(shown, None, run.clock.monotonic() - started, reason)
             if fault.timed_out and allowance.last:
                 raise run.budget.out_of_time(stage) from fault
-            raise self.lost(stage, fault.reason) from fault
-        if secret:  # some servers repeat what they did not like
-            raw = RawReply(raw.code, raw.text.replace(secret, "***"))
-        run.transcript.command(shown, _reply(raw), run.clock.monotonic() - started)
+            if self._tls_unproven and not (fault.timed_out and allowance.cut):
+                # In TLS 1.3 our side of the handshake is done before the server looks at it: its alert comes only now.
+                raise TlsFailed(reason, host=self.hop.host, handshake=True) from fault
+            raise self.lost(stage, reason) from fault
+        self._tls_unproven = False
+        for hidden in (secret, self.hop.password) if secret else ():  # some servers repeat what they did not like
+            raw = RawReply(raw.code, raw.text.replace(hidden, "***") if hidden else raw.text)
+        run.transcript.command(shown, self._fit_to_show(stage, _reply(raw)), run.clock.monotonic() - started)
         return raw
+
+    def _fit_reason(self, stage: Stage, fault: WireFault) -> str:
+        if fault.ours == fault.reason or not self.hop.username or stage not in BEFORE_MAIL:
+            return fault.reason
+        maillog.relay_refused(self.hop.host, stage=stage, reason=fault.ours, reply=fault.reason)
+        return fault.ours
+
+    def _fit_to_show(self, stage: Stage, reply: Reply) -> Reply:
+        # From a relay with our account: all but a yes before MAIL, and whatever it says to a log-in.
+        about_us = stage is Stage.AUTH or (stage in BEFORE_MAIL and not accepted(reply))
+        return reply._replace(text=_NOT_SHOWN) if self.hop.username and about_us else reply
 
 
 async def open_connection(hop: NextHop, run: Run, *, broken_tls: bool) -> Connection:

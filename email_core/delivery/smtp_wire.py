@@ -19,16 +19,20 @@ from aiosmtplib.errors import SMTPException, SMTPResponseException, SMTPServerDi
 from aiosmtplib.protocol import SMTPProtocol
 from aiosmtplib.response import SMTPResponse
 
+from email_core.delivery.reply import printable
+
 BLOCK = 64 * 1024  # bytes of the body that are handed to the transport at once
+NEXT_ADDRESS = 0.25  # seconds until a name's next address is tried as well (Happy Eyeballs); a dead one would take all the time
 _KEEPALIVE_IDLE = 60  # seconds; a NAT gateway forgets a silent connection after four minutes, a final dot may take ten
 
 
 class WireFault(Exception):
-    """The connection is of no more use. `reason` is for the timeline and holds nothing secret."""
+    """The connection is of no more use. `reason` is for the timeline; `ours` is the part of it that quotes no server."""
 
-    def __init__(self, reason: str, *, timed_out: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, reason: str, *, said: str = "", timed_out: bool = False) -> None:
+        self.ours = reason
+        self.reason = f"{reason}: {' '.join(printable(said).split())[:200]}" if said else reason
+        super().__init__(self.reason)
         self.timed_out = timed_out
 
 
@@ -82,10 +86,11 @@ class SmtpWire:
     ) -> SmtpWire:
         """Connect, with `tls` from the first byte on. The greeting is not read yet."""
         loop = asyncio.get_running_loop()
+        name = tls_name if tls else None
         try:
             async with asyncio.timeout(timeout):
                 transport, protocol = await loop.create_connection(
-                    _Protocol, host, port, ssl=tls, server_hostname=tls_name if tls else None
+                    _Protocol, host, port, ssl=tls, server_hostname=name, happy_eyeballs_delay=NEXT_ADDRESS
                 )
         except TimeoutError:  # ours, and the one of the operating system
             raise WireFault(f"no connection within {timeout:.3g} s", timed_out=True) from None
@@ -141,8 +146,8 @@ class SmtpWire:
         except WireFault as fault:
             refusal = fault.__cause__
             if isinstance(refusal, SMTPResponseException) and 200 <= refusal.code <= 599:
-                return RawReply(refusal.code, refusal.message)
-            raise TlsFault(fault.reason, timed_out=fault.timed_out) from fault
+                return _checked((refusal.code, refusal.message))
+            raise TlsFault(fault.ours, timed_out=fault.timed_out) from fault
         return None
 
     async def body(self, message: bytes, *, block_timeout: Callable[[], float], dot_timeout: Callable[[], float]) -> RawReply:
@@ -226,7 +231,7 @@ class SmtpWire:
         except SMTPException as error:
             # A refusal of STARTTLS comes as an exception too; anything else of this class is not SMTP.
             self.abort()
-            raise WireFault(f"not an SMTP reply: {_printable(error.message)}") from error
+            raise WireFault("not an SMTP reply", said=error.message) from error
         except ssl.SSLError as error:
             self.abort()
             raise WireFault(_tls_reason(error)) from error
@@ -251,7 +256,8 @@ def _checked(reply: tuple[int, str]) -> RawReply:
     # aiosmtplib takes whatever int() takes for a code, "+1" and "-10" too (RFC 5321 section 4.2: 2yz to 5yz).
     if not 200 <= code <= 599:
         raise WireFault(f"not an SMTP reply: code {code}")
-    return RawReply(code, text)
+    # The one way in for what a server says: bytes that are no UTF-8 come as lone surrogates, which nothing can encode.
+    return RawReply(code, printable(text))
 
 
 def _blocks(message: bytes) -> Iterator[tuple[bytes, bool]]:
@@ -282,10 +288,6 @@ def _tls_reason(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS: the certificate does not verify: {error.verify_message}"
     return f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"[:200]
-
-
-def _printable(text: str) -> str:
-    return "".join(character if " " <= character <= "~" else "?" for character in text[:200])
 
 
 def _os_reason(error: OSError) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from email_core.clock import Clock
 from email_core.delivery.outcome import Reply, Stage, TimelineEvent
+from email_core.delivery.reply import fit_to_keep
 
 MAX_EVENTS = 400  # of one attempt: five hosts with ninety-nine recipients each would fill a row
 MAX_SHOWN = 500  # characters of a reply; the outcome has it whole
@@ -72,10 +73,16 @@ class Transcript:
 
     def _add(self, kind: str, **facts: object) -> None:
         if len(self._events) < MAX_EVENTS:
-            said = {name: fact for name, fact in facts.items() if fact not in ("", [])}
+            said = {name: _fit(fact) for name, fact in facts.items() if fact not in ("", [])}
             self._events.append(TimelineEvent(self._clock.now(), kind, said))
         elif len(self._events) == MAX_EVENTS:
             self._events.append(TimelineEvent(self._clock.now(), "cut", {"events": MAX_EVENTS}))
+
+
+def _fit(fact: object) -> object:
+    if isinstance(fact, str):
+        return fit_to_keep(fact)
+    return [_fit(each) for each in fact] if isinstance(fact, list) else fact
 
 
 def _rounded(seconds: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from email_core.delivery.bounce_classes import Classification, classify
 from email_core.delivery.outcome import Disposition, Outcome, Reply, Stage
+from email_core.delivery.reply import fit_to_keep
 from email_core.delivery.transcript import Transcript
 from email_core.message.address import Address
 
@@ -37,7 +38,9 @@ class Verdicts:
 
     def settle(self, outcome: Outcome) -> None:
         """Record an outcome, unless its recipient has one."""
-        self._outcomes.setdefault(outcome.recipient, outcome)
+        reply = outcome.reply and outcome.reply._replace(text=fit_to_keep(outcome.reply.text))
+        fit = replace(outcome, reply=reply, reason=fit_to_keep(outcome.reason))
+        self._outcomes.setdefault(outcome.recipient, fit)
 
     def deliver(self, recipients: Iterable[Address], reply: Reply, *, mx_host: str) -> None:
         """The receiver took the message for these recipients."""
@@ -48,7 +51,7 @@ class Verdicts:
         """A reply that took nothing: the bounce rules say what it means for these recipients."""
         if not recipients:
             return
-        verdict = classify(reply, stage=stage, mx_host=mx_host)
+        verdict = classify(reply, stage=stage, mx_host=mx_host, recipients=self._recipients)
         # After DATA a reply is about the message as a whole; with several recipients it names no address for certain.
         suppress = verdict.suppress and (stage is Stage.RCPT or len(recipients) == 1)
         self._tell(recipients, stage, verdict)
@@ -77,18 +80,22 @@ class Verdicts:
         mx_host: str = "",
         reply: Reply | None = None,
         indeterminate: bool = False,
+        withheld: bool = False,
     ) -> None:
-        """Nobody judged these recipients: try again. `reply` is what a host said about itself, when it said anything."""
+        """Nobody judged these recipients: try again. `reply` is what a host said about itself, when it said anything.
+
+        `withheld`: the reply decides what follows, and is not kept.
+        """
         if not recipients:
             return
-        verdict = classify(reply, stage=stage, mx_host=mx_host)
+        verdict = classify(reply, stage=stage, mx_host=mx_host, recipients=self._recipients)
         self._tell(recipients, stage, replace(verdict, disposition=Disposition.DEFERRED))
         for recipient in recipients:
             self.settle(
                 Outcome(
                     recipient.addr_spec,
                     Disposition.DEFERRED,
-                    reply,
+                    None if withheld else reply,
                     stage,
                     mx_host,
                     bounce_class=verdict.bounce_class,

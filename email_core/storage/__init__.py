@@ -4,7 +4,6 @@ Callers cannot tell how a round trip is made. Importing this package imports nei
 store does.
 """
 
-from email_core.storage.answers import StorageRefused
 from email_core.storage.content import ContentStore
 from email_core.storage.entities import StoredEntity, text_literal
 from email_core.storage.limits import Entity, StorageLimit, Value
@@ -24,7 +23,6 @@ __all__ = [
     "Queues",
     "Storage",
     "StorageLimit",
-    "StorageRefused",
     "StoredEntity",
     "Tables",
     "Upsert",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from email_core.errors import EntityChanged, EntityExists, EntityMissing, StorageUnavailable
+from email_core.errors import EntityChanged, EntityExists, EntityMissing, StorageRefused, StorageUnavailable
 from email_core.storage.limits import StorageLimit
 
 # A resource that is being deleted can be made again some 40 seconds later.
@@ -21,18 +21,6 @@ _TOO_LARGE = frozenset(("EntityTooLarge", "PropertyValueTooLarge", "RequestBodyT
 _THROTTLED = frozenset((408, 429))
 _XML_CODE = re.compile(rb"<Code>([A-Za-z0-9]+)</Code>")
 _XML_MESSAGE = re.compile(rb"<Message>(.*?)</Message>", re.DOTALL)
-
-
-class StorageRefused(Exception):
-    """Storage answered with a status that no caller expects, so it is our own fault or that of the configuration.
-
-    A wrong key, an identity without the role, a table that was never created, a malformed request. `code` is Azure's.
-    """
-
-    def __init__(self, operation: str, status: int, code: str, message: str) -> None:
-        super().__init__(f"{operation}: {status} {code}: {message}")
-        self.status = status
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from email_core.errors import StorageUnavailable
+from email_core.errors import StorageRefused, StorageUnavailable
 from email_core.storage.account import Account, Identity, SharedAccess, SharedKey
-from email_core.storage.answers import StorageRefused
 from email_core.storage.limits import check_queue_name, check_table_name
 
 if TYPE_CHECKING:

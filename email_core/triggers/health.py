@@ -11,11 +11,10 @@ import msgspec
 from email_core import maillog
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS
 from email_core.domains.directory import RESOURCES
-from email_core.errors import EntityMissing, StorageUnavailable
+from email_core.errors import EntityMissing, StorageRefused, StorageUnavailable
 from email_core.sealing import SealingError
 from email_core.services import Services, Worker
 from email_core.settings import SettingsError
-from email_core.storage import StorageRefused
 from email_core.triggers.http_exchange import json_response
 
 CHECK_SECONDS = 10.0  # a probe that waits longer learns nothing more

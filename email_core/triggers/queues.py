@@ -11,9 +11,8 @@ import azure.functions as func
 
 from email_core import maillog
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, SpoolItem
-from email_core.errors import StorageUnavailable
+from email_core.errors import StorageRefused, StorageUnavailable
 from email_core.services import Services, Worker
-from email_core.storage import StorageRefused
 
 STORAGE = "AzureWebJobsStorage"
 

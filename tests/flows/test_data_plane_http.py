@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from email_core.data_plane.api_version import API_VERSIONS
 from email_core.data_plane.sandbox_limits import SandboxLimits
+from email_core.domains.directory import RESOURCES
 from email_core.errors import StorageUnavailable
 from tests.kit.pipeline import DOMAIN, Pipeline, build_pipeline
 from tests.kit.requests import get, message, post
@@ -107,6 +108,39 @@ async def test_send_behind_a_proxy_is_verified_against_the_public_host(pipeline:
     )
     assert answer.status == 202
     assert answer.headers["operation-location"].startswith(f"https://{public}/emails/operations/")
+
+
+@pytest.mark.parametrize("spell", [str.upper, str.title, str.lower])
+async def test_send_host_in_any_spelling_is_verified_as_the_client_signed_it(
+    pipeline: Pipeline, spell: Callable[[str], str]
+) -> None:
+    host = spell(pipeline.service.host_name)
+    answer = await post(pipeline, message(), host=host)
+    assert answer.status == 202
+    assert answer.headers["operation-location"].startswith(f"https://{host}/emails/operations/")
+
+
+async def test_send_to_another_service_in_another_spelling_with_our_key_is_denied(pipeline: Pipeline) -> None:
+    await pipeline.provisioner.service("third", "third.localhost", [])
+    pipeline.clock.advance(31)  # the directory forgets
+    answer = await post(pipeline, message(), host="Third.Localhost:443")
+    assert (answer.status, answer.code) == (401, "Denied")
+
+
+async def test_send_denied_is_challenged_with_the_scheme_that_is_taken(pipeline: Pipeline) -> None:
+    answer = await post(pipeline, message(), headers={"Authorization": "Bearer abc"})
+    assert (answer.status, answer.headers["www-authenticate"]) == (401, "HMAC-SHA256")
+
+
+async def test_send_while_another_service_is_malformed_is_accepted(pipeline: Pipeline) -> None:
+    tables, keys = pipeline.storage.tables, (f"broken|{uuid.uuid4()}", "communicationservices|broken")
+    entity = {"PartitionKey": keys[0], "RowKey": keys[1], "kind": "communicationServices", "document": '{"id": "broken"}'}
+    await tables.insert(RESOURCES, entity)
+    try:
+        pipeline.clock.advance(31)  # the directory forgets
+        assert (await post(pipeline, message())).status == 202
+    finally:
+        await tables.delete(RESOURCES, *keys)
 
 
 async def test_send_echoes_the_client_request_id_on_success_and_on_error(pipeline: Pipeline) -> None:

@@ -55,3 +55,11 @@ def test_a_reply_made_of_the_rules_own_words_takes_no_longer_than_another() -> N
     for _ in range(20):
         classify(parse_reply(450, [hostile] * 500), stage=Stage.RCPT)
     assert time.perf_counter() - started < 2.0
+
+
+def test_a_reply_made_of_pieces_of_names_takes_no_longer_than_another() -> None:
+    recipients = [f"r{number}.a.a@a.a.a{number}.test" for number in range(50)]
+    started = time.perf_counter()
+    for piece in ("a.", "<", "<a@", "a@", "@", "a", "%40", "<a", ".a@a.a"):
+        classify(parse_reply(450, [piece * 2000]), stage=Stage.RCPT, mx_host="a." * 100, recipients=recipients)
+    assert time.perf_counter() - started < 1.0

@@ -1,4 +1,4 @@
-"""Workers die at any moment, and no accepted message is lost by it; whatever arrives twice is marked as a possible duplicate."""
+"""Workers die at any moment: no accepted message is lost by it, and what arrives twice is marked as a possible duplicate."""
 
 from __future__ import annotations
 

@@ -192,6 +192,71 @@ def test_what_a_receiver_says_over_several_lines_is_read_as_one() -> None:
     assert classify(reply, stage=RCPT).rule == "no-such-user"
 
 
+@pytest.mark.parametrize(
+    ("recipient", "said"),
+    [
+        (
+            "dmarc@fabrikam.test",
+            "550 5.1.1 <dmarc@fabrikam.test>: Recipient address rejected: User unknown in virtual mailbox table",
+        ),
+        ("joe@barracuda.test", "550 5.1.1 <joe@barracuda.test>: Recipient address rejected: User unknown"),
+        ("tim@throttle-up.test", "550 5.1.1 <tim@throttle-up.test>... User unknown"),
+        ("Spam.Fail@Throttle.test", "550 <SPAM.FAIL@THROTTLE.TEST> user unknown"),
+        ("spam+virus@x.test", "550 5.0.0 spam+virus@x.test: user unknown"),
+        ("o'greylist=1@x.test", "550 o'greylist=1@x.test: no such user"),
+        ("graylist@x.test", "550 <graylist>: no such user"),
+        ("ann@dmarc.test", "550 no such user at mail.dmarc.test (mx.DMARC.test)."),
+        ("ann@dmarc.test", "550 user unknown, see http://x.test/?rcpt=ann%40dmarc.test"),
+        ("ann@x.test", "550 user unknown (mx.throttle.test)"),
+        ("ann@x.test", "550 user unknown (mail from:<virus@greylist.example>)"),
+        ("ann@x.test", "550 user unknown; for more write to postmaster@spamhaus.example"),
+    ],
+)
+def test_names_in_a_reply_say_nothing_of_its_reason(recipient: str, said: str) -> None:
+    code, _, text = said.partition(" ")
+    verdict = classify(parse_reply(int(code), [text]), stage=RCPT, mx_host="mx.throttle.test", recipients=[recipient])
+    assert (verdict.bounce_class, verdict.disposition, verdict.suppress) == ("invalid_recipient", BOUNCED, True)
+
+
+@pytest.mark.parametrize(
+    ("recipient", "said", "rule"),
+    [
+        ("ann@x.test", "550 5.7.1 <ann@x.test>: Client host [192.0.2.1] blocked using zen.spamhaus.org", "listed-address"),
+        ("ann@rbl.test", "550 5.7.1 ann@rbl.test is fine, 192.0.2.1 is listed by spamhaus", "listed-address"),
+        ("ann@s.net", "550 5.7.1 see http://www.sorbs.net/lookup", "listed-address"),  # sorbs.net is not below s.net
+        ("user@x.test", "550 user unknown", "no-such-user"),
+        ("unknown@user.test", "550 unknown user", "no-such-user"),
+        ("ann@x.test", "550 account ann@x.test does not exist", "no-such-user"),
+        ("ann@yahoo.com", "554 dd This user doesn't have a yahoo.com account", "yahoo-no-such-user"),
+    ],
+)
+def test_words_beside_the_names_count_as_before(recipient: str, said: str, rule: str) -> None:
+    code, _, text = said.partition(" ")
+    host = YAHOO if "yahoo" in rule else ANY
+    assert classify(parse_reply(int(code), [text]), stage=RCPT, mx_host=host, recipients=[recipient]).rule == rule
+
+
+def test_what_the_dns_said_is_read_by_its_code_whatever_the_names_in_it() -> None:
+    for reply in (
+        parse_reply(550, ["5.1.2 the domain spamhaus.dmarc.test does not exist"]),
+        parse_reply(556, ["5.1.10 the domain throttle.test says that it takes no mail (null MX)"]),
+        parse_reply(550, ["5.4.4 no mail host has an address: mx.greylist.test"]),
+    ):
+        assert classify(reply, stage=Stage.DNS, recipients=["ann@x.test"]).rule == "status-no-domain"
+
+
+@pytest.mark.parametrize("code", ["5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.6", "5.1.10"])
+@pytest.mark.parametrize("hint", ["see our dmarc policy", "set a ptr record", "protected by barracuda", "anti-spam pages"])
+def test_hint_at_policy_yields_to_a_code_that_names_the_recipient(code: str, hint: str) -> None:
+    verdict = classify(parse_reply(550, [f"{code} no, {hint}"]), stage=RCPT)
+    assert verdict.rule in ("status-no-mailbox", "status-no-domain")
+
+
+def test_sender_that_is_named_outright_is_meant_whatever_the_code() -> None:
+    verdict = classify(parse_reply(550, ["5.1.1 Sender address rejected: User unknown"]), stage=RCPT)
+    assert (verdict.rule, verdict.suppress) == ("sender-rejected", False)
+
+
 def test_provider_is_known_by_whole_labels_of_its_mx_host() -> None:
     reply = parse_reply(550, ["5.2.1 closed"])
     assert classify(reply, stage=RCPT, mx_host="ASPMX.L.GOOGLE.COM.").rule == "google-account-closed"

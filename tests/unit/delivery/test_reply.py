@@ -4,8 +4,12 @@ import time
 
 import pytest
 
-from email_core.delivery.outcome import Reply
-from email_core.delivery.reply import MAX_TEXT, accepted, parse_reply, temporary_by_default
+from email_core.delivery.outcome import Reply, Stage
+from email_core.delivery.reply import MAX_TEXT, accepted, fit_to_keep, parse_reply, printable, temporary_by_default
+from email_core.delivery.transcript import Transcript
+from email_core.delivery.verdicts import Verdicts
+from email_core.message.address import Address
+from tests.kit.clock import FakeClock
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,30 @@ def test_reply_with_one_endless_line_is_cut_without_being_worked_through() -> No
     reply = parse_reply(550, ["5.7.1 " + "\x00" * 50_000_000])
     assert len(reply.text) == MAX_TEXT
     assert time.perf_counter() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("RCPT TO:<jürgen@x.test>", "RCPT TO:<jürgen@x.test>"), ("a\nb", "a\nb"), ("\udcff\x1b[31m\u202e", "??[31m?"), ("", "")],
+)
+def test_text_to_keep_can_be_shown_and_encoded(text: str, kept: str) -> None:
+    assert fit_to_keep(text) == kept
+    fit_to_keep(text).encode()  # raises for a lone surrogate
+
+
+def test_what_a_server_said_is_kept_as_lines_of_ascii() -> None:
+    assert printable("grün\tis\r\nfine\udcff") == "gr?n is?\nfine?"
+
+
+def test_timeline_and_outcomes_hold_nothing_that_cannot_be_shown() -> None:
+    transcript = Transcript(FakeClock())
+    transcript.mx("x.test", ["10 m\udcffx.test"], implicit=False)
+    transcript.plain("m\x1bx.test", "bad\ud800")
+    verdicts = Verdicts([Address("ann", "x.test")], transcript)
+    verdicts.defer(verdicts.pending, Stage.AUTH, "no\udcff", reply=Reply(535, "", "\udcff"))
+    assert [event.facts.get("hosts", event.facts.get("why")) for event in transcript.events[:2]] == [["10 m?x.test"], "bad?"]
+    [outcome] = verdicts.outcomes
+    assert (outcome.reason, outcome.reply) == ("no?", Reply(535, "", "?"))
 
 
 def test_reply_shows_as_one_line_of_the_protocol() -> None:

@@ -83,6 +83,18 @@ def test_pooled_connection_gets_a_share() -> None:
     assert budget(FakeClock(), patience=4.0).before_data(Stage.MAIL, share=0.5)[:2] == (2.0, False)
 
 
+def test_pooled_connection_gets_a_share_of_the_time_of_its_host() -> None:
+    time_left = budget(FakeClock(), patience=4.0)
+    time_left.begin_host(others_left=True)
+    assert time_left.before_data(Stage.MAIL, share=0.5)[:2] == (1.0, False)
+
+
+def test_lookup_before_another_route_gets_half_of_the_time() -> None:
+    time_left = budget(FakeClock(), patience=4.0)
+    time_left.begin_host(others_left=True)
+    assert time_left.before_data(Stage.DNS)[:2] == (2.0, False)
+
+
 def test_allowance_tells_whether_the_stage_got_all_of_its_own_time() -> None:
     clock = FakeClock()
     time_left = budget(clock)

@@ -13,8 +13,8 @@ from unittest.mock import Mock
 import pytest
 from azure.core.exceptions import HttpResponseError, ServiceRequestError
 
-from email_core.errors import EntityChanged, EntityExists, EntityMissing, StorageUnavailable
-from email_core.storage import QueueItem, StorageLimit, StorageRefused, creation, shared_key
+from email_core.errors import EntityChanged, EntityExists, EntityMissing, StorageRefused, StorageUnavailable
+from email_core.storage import QueueItem, StorageLimit, creation, shared_key
 from email_core.storage.pipeline import Service
 from tests.unit.storage.faulty_server import BREAK, STALL, Reply, faulty_storage, storage_at
 

@@ -14,8 +14,8 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.data.tables import UpdateMode
 from azure.data.tables.aio import TableClient
 
-from email_core.errors import EntityChanged, EntityExists, EntityMissing, StorageUnavailable
-from email_core.storage import Delete, Insert, Merge, Operation, StorageLimit, StorageRefused, Upsert
+from email_core.errors import EntityChanged, EntityExists, EntityMissing, StorageRefused, StorageUnavailable
+from email_core.storage import Delete, Insert, Merge, Operation, StorageLimit, Upsert
 from email_core.storage.transactions import encode_transaction
 from tests.unit.storage.faulty_server import BREAK, Reply, faulty_storage
 

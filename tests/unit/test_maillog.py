@@ -1,0 +1,79 @@
+"""The mail log: what of an address it shows, wherever the address comes from."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from email_core import maillog
+
+
+@pytest.fixture(autouse=True)
+def masking(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    caplog.set_level(logging.INFO, "postrider")
+    maillog.configure(full_addresses=False)
+    yield
+    maillog.configure(full_addresses=False)
+
+
+def outcome_line(caplog: pytest.LogCaptureFixture, reply: str, recipient: str = "ann.smith@fabrikam.test") -> str:
+    caplog.clear()
+    maillog.outcome(
+        "message", recipient, disposition="Failed", attempt=1, reply=reply, host="mx.fabrikam.test", bounce_class=""
+    )
+    return caplog.messages[0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "shown"),
+    [
+        (
+            "550 5.1.1 <ann.smith@fabrikam.test>: Recipient address rejected: User unknown",
+            "550 5.1.1 <a***@fabrikam.test>: Recipient address rejected: User unknown",
+        ),
+        ("550 5.1.1 ann.smith@fabrikam.test... User unknown", "550 5.1.1 a***@fabrikam.test... User unknown"),
+        ("550 No mailbox 'Ann.Smith@Fabrikam.Test'", "550 No mailbox 'A***@Fabrikam.Test'"),
+        ("550 No mailbox 'o'brien@fabrikam.test' here", "550 No mailbox 'o***@fabrikam.test' here"),
+        ("551 try <bob@contoso.test>,<eve@contoso.test>", "551 try <b***@contoso.test>,<e***@contoso.test>"),
+        ("550 rcpt to:ann@fabrikam.test(ann)", "550 rcpt to:a***@fabrikam.test(ann)"),
+        ("550 <@relay.test:ann@fabrikam.test> no route", "550 <@relay.test:a***@fabrikam.test> no route"),
+        ('550 <"ann smith"@fabrikam.test> unknown', '550 <"***@fabrikam.test> unknown'),
+        ("550 ann@[192.0.2.1] unknown", "550 a***@[192.0.2.1] unknown"),
+        ("550 zoë.smith@fabrikam.test unknown", "550 z***@fabrikam.test unknown"),
+        ("550 see a/b?c#d@fabrikam.test", "550 see a***@fabrikam.test"),
+        ("250 2.0.0 Ok: queued as 4XYZ", "250 2.0.0 Ok: queued as 4XYZ"),
+        ("250 2.0.0 Ok @ noon", "250 2.0.0 Ok @ noon"),
+    ],
+)
+def test_outcome_shows_addresses_in_the_reply_as_it_shows_the_recipient(
+    caplog: pytest.LogCaptureFixture, reply: str, shown: str
+) -> None:
+    line = outcome_line(caplog, reply)
+    assert f'reply="{shown}"' in line
+    assert "recipient=a***@fabrikam.test" in line
+
+
+def test_outcome_with_full_addresses_shows_the_reply_as_it_came(caplog: pytest.LogCaptureFixture) -> None:
+    maillog.configure(full_addresses=True)
+    reply = "550 5.1.1 <ann.smith@fabrikam.test>: User unknown"
+    assert f'recipient=ann.smith@fabrikam.test disposition=Failed attempt=1 reply="{reply}"' in outcome_line(caplog, reply)
+
+
+def test_reason_that_quotes_an_address_shows_it_masked(caplog: pytest.LogCaptureFixture) -> None:
+    maillog.activity_lost("message", reason="the row of ann@fabrikam.test was not taken")
+    assert caplog.messages == ['activity-lost message=message reason="the row of a***@fabrikam.test was not taken"']
+
+
+def test_reply_with_line_breaks_stays_one_line_and_masked(caplog: pytest.LogCaptureFixture) -> None:
+    line = outcome_line(caplog, "550 no\r\naccepted message=<ann@fabrikam.test>")
+    assert 'reply="550 no??accepted message=<a***@fabrikam.test>"' in line
+
+
+def test_reply_that_is_long_and_hostile_costs_time_in_proportion(caplog: pytest.LogCaptureFixture) -> None:
+    reply = "a" * 100_000 + "@" * 100_000  # a pattern that looks from every letter to the end takes minutes
+    began = time.perf_counter()
+    outcome_line(caplog, reply)
+    assert time.perf_counter() - began < 5
