@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from email_core.errors import EntityChanged, EntityExists, EntityMissing
+from email_core.errors import EntityChanged, EntityExists, EntityMissing, StorageRefused
 from email_core.settings import Secret, StorageSettings
 from email_core.storage import (
     Delete,
@@ -16,7 +16,6 @@ from email_core.storage import (
     Merge,
     Storage,
     StorageLimit,
-    StorageRefused,
     Upsert,
     Value,
     open_storage,
