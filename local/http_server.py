@@ -11,6 +11,7 @@ import contextlib
 import hmac
 import json
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ Send = Callable[[Message], Awaitable[None]]
 BODY_LIMIT = 104_857_600  # bytes; Kestrel's limit in the Functions host, FUNCTIONS_REQUEST_BODY_SIZE_LIMIT changes it
 BODY_RATE = 240.0  # bytes a second, Kestrel MinRequestBodyDataRate; slower bodies are answered 408
 KEEP_ALIVE_SECONDS = 130  # Kestrel KeepAliveTimeout
+LINGER_SECONDS = 0.5  # for the client's share of closing a connection, when the host stops
 
 _log = logging.getLogger("local.host")
 
@@ -208,6 +210,21 @@ class HttpServer(uvicorn.Server):
                 ssl_keyfile=key,
             )
         )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        aborting = asyncio.create_task(self._abort_what_lingers())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            aborting.cancel()
+
+    async def _abort_what_lingers(self) -> None:
+        """A client that keeps an idle connection does not answer the end of TLS, and asyncio would wait 30 seconds for it."""
+        while True:
+            await asyncio.sleep(LINGER_SECONDS)
+            for connection in list(self.server_state.connections):
+                if connection.transport.is_closing():
+                    connection.transport.abort()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

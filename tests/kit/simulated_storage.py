@@ -43,7 +43,7 @@ class Outage:
 @dataclass(frozen=True, slots=True)
 class FaultMix:
     """How much goes wrong: the share, from 0 to 1, of operations that fail, lose their answer, are slow, or kill their
-    worker before or after they take effect."""
+    worker before or after they take effect. The replies of receivers are lost as often as the answers of storage."""
 
     failing: float = 0.0
     lost: float = 0.0
@@ -76,11 +76,16 @@ class Faults:
         if self.strikes("died", self._mix.dying / 2):
             raise Died
 
+    def reply_lost(self) -> bool:
+        """Whether a receiver's reply to the final dot is lost."""
+        return self.strikes("lost reply", self._mix.lost)
+
     async def around(self, operation: str, effect: Callable[[], Result]) -> Result:
         """Do an operation, named `service.verb`. Raises StorageUnavailable, Died, and whatever its effect raises."""
         self.perhaps_die()
         seconds = self._chance.uniform(*(SLOW if self.strikes("slow", self._mix.slow) else PROMPT))
-        if self._away(operation.partition(".")[0]):
+        if self.away_for(operation.partition(".")[0]):
+            self.counts["away"] += 1
             await asyncio.sleep(GIVEN_UP)
             raise StorageUnavailable(f"{operation}: the service is away")
         there = seconds * self._chance.random()
@@ -96,11 +101,11 @@ class Faults:
             raise StorageUnavailable(f"{operation}: every answer was lost")
         return effect()
 
-    def _away(self, service: str) -> bool:
+    def away_for(self, service: str) -> float:
+        """How many seconds more a service is away; 0 when it is there."""
         outage, now = self._mix.outage, asyncio.get_running_loop().time()
         away = outage is not None and service in outage.services and outage.begins <= now < outage.ends
-        self.counts["away"] += away
-        return away
+        return outage.ends - now if outage and away else 0.0
 
 
 class SimulatedTables:
@@ -175,12 +180,19 @@ class SimulatedContent:
 
 @dataclass(eq=False)
 class QueuedItem:
-    """An item of a queue. `dequeue_count` is how often it was delivered."""
+    """An item of a queue. `dequeue_count` is how often it was delivered, `visible_at` when it is seen next, in virtual time:
+    never, while the host holds it."""
 
     id: str
     queue: str
     text: str
     dequeue_count: int = 0
+    visible_at: float = math.inf
+
+    @property
+    def held(self) -> bool:
+        """Whether the host has it, and has not given it back."""
+        return self.visible_at == math.inf
 
 
 class SimulatedQueues:
@@ -202,9 +214,15 @@ class SimulatedQueues:
     async def delete(self, item: QueuedItem) -> None:
         await self._faults.around("queues.delete", lambda: self._remove(item))
 
+    async def release(self, item: QueuedItem, seconds: float) -> None:
+        """Give an item back, to be seen after that long."""
+        await self._faults.around("queues.release", lambda: self.hide(item, seconds))
+
     def hide(self, item: QueuedItem, seconds: float) -> None:
-        """Keep an item out of sight for that long, and deliver it then."""
-        asyncio.get_running_loop().call_later(seconds, self._appear, item)
+        """Keep an item out of sight for that long, without faults, and deliver it then."""
+        loop = asyncio.get_running_loop()
+        item.visible_at = loop.time() + seconds
+        loop.call_at(item.visible_at, self._appear, item)
 
     def _add(self, queue: str, text: str, delay: float) -> None:
         item = QueuedItem(str(next(self._numbers)), queue, text)
@@ -218,7 +236,10 @@ class SimulatedQueues:
             self.drained.set()
 
     def _appear(self, item: QueuedItem) -> None:
-        if item.id in self.items:  # else it was deleted, and only the answer to that was lost
+        if away := self._faults.away_for("queues"):
+            self.hide(item, away)
+        elif item.id in self.items and item.visible_at <= asyncio.get_running_loop().time():
+            item.visible_at = math.inf
             self.deliver(item)
 
 
