@@ -171,10 +171,14 @@ def too_many_requests(window: str, wait: int, rule: str) -> RequestRefused:
 
 
 def service_unavailable(retry_after: int, reason: str) -> RequestRefused:
-    """Storage or another part that acceptance needs is away; nothing was accepted. `retry_after` in whole seconds."""
+    """Storage or another part that acceptance needs is away. `retry_after` in whole seconds.
+
+    Whether the message is stored is not certain, for only the answer of storage may have been lost.
+    """
     text = (
-        "The service cannot accept requests right now, and this one was not accepted. "
-        f"Try again after {retry_after} seconds with the same Operation-Id."
+        "The service cannot accept requests right now. "
+        f"Try again after {retry_after} seconds with the same Operation-Id, or the same x-ms-client-request-id and body: "
+        "should this request have been stored all the same, it is not sent twice."
     )
     fault = Fault("ServiceUnavailable", text)
     return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, fault, retry_after=retry_after, reason=reason)
