@@ -257,12 +257,12 @@ def test_host_stops_although_a_client_keeps_an_idle_connection_open(tmp_path: Pa
     """A client that does not read does not answer the end of TLS, for which asyncio would wait for 30 seconds."""
     context = ssl.create_default_context(cafile=str(tls.bundle))
     environment = {"MARKS": str(tmp_path), "FROM_BOTH": ""}
-    with functions_host(tmp_path, APP, environment=environment, tls=(tls.certificate, tls.key)) as running:
-        with (
-            socket.create_connection(("localhost", running.ports["https"])) as plain,
-            context.wrap_socket(plain, server_hostname="localhost") as connection,
-        ):
-            connection.sendall(b"GET /admin/host/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
-            running.process.terminate()
-            assert running.process.wait(10) == 0
+    with (
+        functions_host(tmp_path, APP, environment=environment, tls=(tls.certificate, tls.key)) as running,
+        socket.create_connection(("localhost", running.ports["https"])) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(b"GET /admin/host/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        running.process.terminate()
+        assert running.process.wait(10) == 0
