@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -14,23 +13,10 @@ from email_core.errors import DomainNotLinked, OperationReused, SenderUnknown
 from email_core.message.address import parse_address
 from email_core.settings import Settings
 from tests.kit.pipeline import DOMAIN, Noted, Pipeline, build_pipeline, draft_to
-from tests.kit.receiver import Receiver, receiver
+from tests.kit.receiver import Receiver
 
 pytestmark = pytest.mark.peers
 HOUR = 3600.0
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[Receiver]:
-    async with receiver() as running:
-        yield running
-
-
-@pytest.fixture
-async def pipeline(azurite: str, sink: Receiver) -> AsyncIterator[Pipeline]:
-    built = await build_pipeline(azurite, routes=f"capture://127.0.0.1:{sink.port}")
-    yield built
-    await built.close()
 
 
 async def statuses(pipeline: Pipeline, accepted: object, name: str = "message") -> dict[str, str]:

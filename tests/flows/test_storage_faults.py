@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,25 +15,12 @@ from email_core.delivery.claim import MOST_PUT_BACKS, ItemExhausted
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, SpoolItem
 from email_core.errors import EntityMissing, StorageUnavailable
 from email_core.triggers.queues import _work
-from tests.kit.pipeline import DOMAIN, Noted, Pipeline, build_pipeline, draft_to
-from tests.kit.receiver import Receiver, receiver
+from tests.kit.pipeline import DOMAIN, Noted, Pipeline, draft_to
+from tests.kit.receiver import Receiver
 from tests.kit.requests import get, message, post
 
 pytestmark = pytest.mark.peers
 HOUR = 3600.0
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[Receiver]:
-    async with receiver() as running:
-        yield running
-
-
-@pytest.fixture
-async def pipeline(azurite: str, sink: Receiver) -> AsyncIterator[Pipeline]:
-    built = await build_pipeline(azurite, routes=f"capture://127.0.0.1:{sink.port}")
-    yield built
-    await built.close()
 
 
 def away(times: int, then: Callable[..., Any]) -> Callable[..., Any]:

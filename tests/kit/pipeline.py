@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
+
+import pytest
 
 from email_core.delivery.rows import SpooledRow
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, SpoolItem
@@ -25,6 +27,7 @@ from email_core.settings import Secret, Settings, StorageSettings
 from email_core.storage import Queues, Storage, open_storage
 from email_core.submission.accept import Accepted, Submission, accept
 from tests.kit.clock import FakeClock
+from tests.kit.receiver import Receiver, receiver
 
 # One key for all tests, because services of earlier tests stay in the table and must be readable.
 SEALING_KEY = Secret(base64.b64encode(b"a sealing key for tests, 32 byte").decode())
@@ -152,6 +155,21 @@ async def build_pipeline(
     service = next(each for each in await services.directory.services() if each.name == group)
     storage.round_trips.clear()
     return Pipeline(services, clock, queues, service, sealer, provisioner, records)
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Receiver]:
+    """A receiver of the test's own."""
+    async with receiver() as running:
+        yield running
+
+
+@pytest.fixture
+async def pipeline(azurite: str, sink: Receiver) -> AsyncIterator[Pipeline]:
+    """A pipeline that delivers everything to `sink`."""
+    built = await build_pipeline(azurite, routes=f"capture://127.0.0.1:{sink.port}")
+    yield built
+    await built.close()
 
 
 def draft_to(*recipients: str, **fields: object) -> Draft:

@@ -156,7 +156,7 @@ class SimulatedTables:
                 if etag not in ("*", self.rows[place].etag):
                     raise EntityChanged(place)
                 return place, {**self.rows[place].values, **changes}
-        raise NotImplementedError(f"the pipeline does no {operation} in a transaction")
+        raise TypeError(f"the pipeline does no {operation} in a transaction")
 
 
 class SimulatedContent:

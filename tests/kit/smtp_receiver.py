@@ -108,10 +108,11 @@ class SmtpReceiver:
         assert task is not None
         self._conversations.add(task)
         self.connections += 1
+        # The way in which this server is told to fail, the client's way of ending, or the end of the test.
+        endings = (_GoneError, ConnectionError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError)
         try:
-            await self._converse(reader, writer)
-        except (_GoneError, ConnectionError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the way in which this server is told to fail, the client's way of ending, or the end of the test
+            with contextlib.suppress(*endings):
+                await self._converse(reader, writer)
         finally:
             self._conversations.discard(task)
             writer.transport.abort()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -46,19 +47,21 @@ class FaultyServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                self.received.append(await _request(head, reader))
-                reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
-                if reply == STALL:
-                    await reader.read()  # until the client gives up
-                if not isinstance(reply, Reply):
-                    break
-                writer.write(_response(reply))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client has what it wanted
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):  # the client has what it wanted
+                await self._answer(reader, writer)
         finally:
             writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            self.received.append(await _request(head, reader))
+            reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
+            if reply == STALL:
+                await reader.read()  # until the client gives up
+            if not isinstance(reply, Reply):
+                break
+            writer.write(_response(reply))
+            await writer.drain()
 
 
 @asynccontextmanager
