@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from local.child import Child
+from local.child import Child, ChildFailed
 from local.environment import own_environment
 from local.ports import PortUnavailable, check_free
 
@@ -28,9 +29,14 @@ async def start_azurite(root: Path, data: Path, log: Path, *, usual_ports: bool)
     It takes its usual ports when that is asked for and all three are free, so that storage tools find it; else it chooses.
     Raises AzuriteMissing, ChildFailed.
     """
-    ports = dict.fromkeys(_DEFAULT_PORTS, 0)
     if usual_ports and await asyncio.to_thread(_usual_ports_are_free):
-        ports = _DEFAULT_PORTS
+        # Another world that starts at this moment may have found them free as well.
+        with contextlib.suppress(ChildFailed):
+            return await _start(root, data, log, _DEFAULT_PORTS)
+    return await _start(root, data, log, dict.fromkeys(_DEFAULT_PORTS, 0))
+
+
+async def _start(root: Path, data: Path, log: Path, ports: Mapping[str, int]) -> tuple[Child, str]:
     command = _command(root, data, ports)
     child = await Child.start("Azurite", command, folder=root, log=log, environment=own_environment())
     try:

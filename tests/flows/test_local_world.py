@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import local.azurite
 from local.environment import read_environment
 from local.ports import PortUnavailable, check_free, free_ports
 from local.world import CAPTURED_RECIPIENT
@@ -194,3 +196,20 @@ def test_up_that_is_killed_leaves_nothing_running_and_no_lock(checkout: Path) ->
     (checkout / ".local" / "env").unlink()
     with up(checkout) as (_, variables):
         assert variables["SENDER_ADDRESS"]
+
+
+async def test_azurite_whose_usual_ports_are_taken_at_the_last_moment_takes_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require((ROOT / "node_modules" / "azurite").exists(), "Azurite is not installed: npm ci")
+    monkeypatch.setattr(local.azurite, "_usual_ports_are_free", lambda: True)
+    with socket.socket() as held:
+        with suppress(OSError):  # somebody else holds it: as well
+            held.bind(("127.0.0.1", 10000))
+            held.listen()
+        child, connection_string = await local.azurite.start_azurite(
+            ROOT, tmp_path / "azurite", tmp_path / "azurite.log", usual_ports=True
+        )
+        await child.stop(10)
+    assert connection_string.count("http://127.0.0.1:") == 3
+    assert ":10000/" not in connection_string
