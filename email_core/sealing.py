@@ -77,10 +77,6 @@ class Sealer:
                 "store the secret again"
             ) from error
 
-    def is_current(self, sealed: str) -> bool:
-        """Whether a value was sealed with the key that seals now; if not, seal it again before the old key is removed."""
-        return sealed.startswith(f"{VERSION}.{self._sealing_key_id}.")
-
     def derived_keys(self, purpose: str) -> dict[str, bytes]:
         """Keys of 32 bytes for MACs of one purpose, by an id of one character of a-z2-7; the one that makes new MACs first.
 

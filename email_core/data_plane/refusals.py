@@ -85,7 +85,7 @@ def invalid_sender_user_name(user_name: str) -> RequestRefused:
     return RequestRefused(HTTPStatus.BAD_REQUEST, Fault("InvalidSenderUserName", text, "senderAddress"))
 
 
-# --- 401 and 403 ------------------------------------------------------------------------------------------------------
+# --- 401 --------------------------------------------------------------------------------------------------------------
 
 
 def denied(reason: str) -> RequestRefused:
@@ -104,12 +104,6 @@ def clock_skew(reason: str) -> RequestRefused:
         "greater than the allowed margin of 5 minutes. Set the clock of the client."
     )
     return RequestRefused(HTTPStatus.UNAUTHORIZED, Fault("Denied", text, "x-ms-date"), reason=reason)
-
-
-def forbidden(reason: str) -> RequestRefused:
-    """Authenticated, but without a role on this service (`Forbidden`; the text is ours)."""
-    text = "The caller has no role that allows this operation. Ask an admin for a role on this communication service."
-    return RequestRefused(HTTPStatus.FORBIDDEN, Fault("Forbidden", text), reason=reason)
 
 
 # --- 404, 409, 411, 413 -----------------------------------------------------------------------------------------------

@@ -37,7 +37,6 @@ class MessageFacts:
     size: int
     request_hash: str
     api_version: str = ""
-    content_kind: str = "draft"
     status: str = "Running"
     error_code: str = ""
     error_reason: str = ""
@@ -77,7 +76,7 @@ class SpooledRow:
 
 _FACT_NAMES = {
     "accepted_at": "acceptedAt", "expires_at": "expiresAt", "door": "door", "sender": "sender", "domain": "domain",
-    "size": "size", "request_hash": "requestHash", "api_version": "apiVersion", "content_kind": "contentKind",
+    "size": "size", "request_hash": "requestHash", "api_version": "apiVersion",
     "status": "status", "error_code": "errorCode", "error_reason": "errorReason", "message_id": "messageId",
     "envelopes": "envelopes", "bounce_domain": "bounceDomain",
 }  # fmt: skip

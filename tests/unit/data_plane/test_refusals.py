@@ -25,7 +25,6 @@ ANSWERS = [
         "The given request could not be resolved. The time difference between the originating client and the server is greater "
         "than the allowed margin of 5 minutes.",
     ),
-    (refusals.forbidden("principal 17 may read only"), 403, "Forbidden", ""),
     (refusals.domain_not_linked(HOSTILE), 404, "DomainNotLinked", "The specified sender domain has not been linked."),
     (
         refusals.operation_not_found("7f0b1d6e-4a53-4f0c-9d2b-1c3a5e7f9b11"), 404, "NotFound",
