@@ -34,7 +34,21 @@ class RequestRefused(Exception):
 
 
 class StorageUnavailable(Exception):
-    """Storage did not do what was asked and may do it later: a throttle, a time-out, a server error, no connection."""
+    """Storage did not do what was asked and may do it later: a throttle, a time-out, a server error, no connection.
+
+    `retry_after` is how many seconds storage itself asked to be left alone; 0 when it did not say.
+    """
+
+    def __init__(self, *args: object, retry_after: float = 0.0) -> None:
+        super().__init__(*args)
+        self.retry_after = retry_after
+
+
+class WorkerBusy(Exception):
+    """This worker has as much in hand as it may have: nothing was done, and the same is worth trying a little later.
+
+    `args[0]` says what there is too much of.
+    """
 
 
 class StorageRefused(Exception):

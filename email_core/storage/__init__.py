@@ -1,6 +1,6 @@
 """The only code that talks to Azure Storage: entities, queue items and blobs behind one narrow interface.
 
-Callers cannot tell how a round trip is made. Importing this package imports neither azure-core nor aiohttp; opening a
+Callers cannot tell how a round trip is made. Importing this package imports no azure-core; opening a
 store does.
 """
 

@@ -19,6 +19,7 @@ _MISSING = frozenset((
 ))  # fmt: skip
 _TOO_LARGE = frozenset(("EntityTooLarge", "PropertyValueTooLarge", "RequestBodyTooLarge", "TooManyProperties"))
 _THROTTLED = frozenset((408, 429))
+_SECONDS = re.compile(r"[0-9]{1,6}", re.ASCII)
 _XML_CODE = re.compile(rb"<Code>([A-Za-z0-9]+)</Code>")
 _XML_MESSAGE = re.compile(rb"<Message>(.*?)</Message>", re.DOTALL)
 
@@ -56,6 +57,15 @@ def unavailable(answer: Answer) -> bool:
     return (answer.status >= 500 and answer.status != 501) or answer.status in _THROTTLED or answer.fault[0] in _PASSING_CODES
 
 
+def retry_after(headers: Mapping[str, str]) -> float:
+    """The seconds that a service asks to be left alone (RFC 9110 section 10.2.3), 0 when it does not say.
+
+    Azure Storage gives seconds, never a date.
+    """
+    value = headers.get("Retry-After", "")
+    return float(value) if _SECONDS.fullmatch(value) else 0.0
+
+
 def failure(answer: Answer) -> Exception:
     """The exception for an answer that is not the one that was hoped for; the caller raises it."""
     code, message = answer.fault
@@ -63,7 +73,7 @@ def failure(answer: Answer) -> Exception:
     if answer.retried:
         said += " after a retry, so it may have met its own effect"
     if unavailable(answer):
-        return StorageUnavailable(f"{said}: {_first_line(message)}")
+        return StorageUnavailable(f"{said}: {_first_line(message)}", retry_after=retry_after(answer.headers))
     if code in _TOO_LARGE:
         return StorageLimit(f"{said}: {_first_line(message)}")  # a merge may go over a limit that we cannot see
     if code in _MISSING:

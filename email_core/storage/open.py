@@ -67,7 +67,7 @@ def open_storage(
     `message_encoding` is that of host.json, "base64" or "none". `token_credential` stands in for the app's own identity,
     and is closed with the store. Raises SettingsError when the settings name no account.
     """
-    # azure-core and aiohttp take a quarter of a second to import, which a process without storage should not pay.
+    # azure-core takes a tenth of a second to import, which a process without storage should not pay.
     from email_core.storage.pipeline import Connection, Service
 
     account = account_of(settings)

@@ -1,23 +1,22 @@
 """The lean pipeline: an azure-core pipeline of three policies that makes every round trip to storage.
 
-Retry, count, credential, and an aiohttp session shared by all services: a quarter of the CPU that the clients of the SDKs
-need for the same request. Only this module and `shared_key` import azure-core, and nothing imports them before a store is
-opened.
+Retry, count, credential, and an aiohttp session shared by all services: about a quarter of the CPU that the clients of the
+SDKs need for the same request. Only this module, `shared_key` and `transport` import azure-core, and nothing imports them
+before a store is opened.
 
 What is retried: no connection, a connection that broke, no answer in time, and the statuses 408, 429, 500, 502, 503 and
-504, three times within the deadline, at once and then after 0.5 and 1 second, or after what `Retry-After` says. A write
-whose answer was lost is sent again as well, so it may meet its own effect; `Tables` and `Queues` say what callers see then.
+504, three times within the deadline, at once and then after 0.5 and 1 second, or after what `Retry-After` says. When that is
+more than five seconds nobody waits here, and StorageUnavailable carries it to whoever has to. A write whose answer was lost is
+sent again as well, so it may meet its own effect; `Tables` and `Queues` say what callers see then.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
-from io import BytesIO
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 from azure.core.credentials import AzureSasCredential
 from azure.core.exceptions import AzureError
 from azure.core.pipeline import AsyncPipeline, PipelineRequest, PipelineResponse
@@ -27,13 +26,12 @@ from azure.core.pipeline.policies import (
     AsyncRetryPolicy,
     AzureSasCredentialPolicy,
 )
-from azure.core.pipeline.transport import AioHttpTransport
-from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from email_core.errors import StorageUnavailable
 from email_core.storage.account import Account, Identity, SharedAccess, SharedKey
-from email_core.storage.answers import Answer, failure, unavailable
+from email_core.storage.answers import Answer, failure, retry_after, unavailable
 from email_core.storage.shared_key import SharedKeyPolicy
+from email_core.storage.transport import StorageRequest, StorageResponse, StorageTransport
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -47,27 +45,38 @@ CONNECT_SECONDS = 5
 READ_SECONDS = 30  # without a byte; a service gives up a request itself after 30 seconds
 DEADLINE = 60.0  # seconds for an operation with its retries
 CONNECTIONS = 128  # 64 messages in flight are two operations each at accept
-WHOLE_BODY = 1024 * 1024  # bytes; aiohttp writes a longer body in pieces, so that other requests get their turn
+WHOLE_BODY = 1024 * 1024  # bytes; a longer body is written in pieces, so that other requests get their turn
+PIECE = 64 * 1024
+LONGEST_RETRY_AFTER = 5.0  # seconds that are waited for here; what a caller of ours would be told to wait anyway
 KEEP_ALIVE = 30.0  # seconds; a new connection costs a TLS handshake
 
 _METHODS = frozenset(("GET", "PUT", "POST", "PATCH", "DELETE"))
 
-Pipeline = AsyncPipeline[HttpRequest, AsyncHttpResponse]
-Policy = AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]
+Pipeline = AsyncPipeline[StorageRequest, StorageResponse]
 
 
-class RoundTrips(AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]):
+class RoundTrips(AsyncHTTPPolicy[StorageRequest, StorageResponse]):
     """Counts each try by the name of its operation. It stands below the retry policy, so a retry counts again."""
 
     def __init__(self, counter: Counter[str]) -> None:
         self._counter = counter
 
-    async def send(self, request: PipelineRequest[HttpRequest]) -> PipelineResponse[HttpRequest, AsyncHttpResponse]:
-        context = request.context
-        if "operation" not in context:
-            context["operation"] = context.options.pop("operation")  # options go on to the transport, which does not know it
-        self._counter[context["operation"]] += 1
+    async def send(self, request: PipelineRequest[StorageRequest]) -> PipelineResponse[StorageRequest, StorageResponse]:
+        self._counter[request.http_request.operation] += 1
         return await self.next.send(request)
+
+
+class Retries(AsyncRetryPolicy[Any, Any]):
+    """azure-core's, but for a service that asks to be left alone for longer: that is for the caller to decide."""
+
+    def is_retry(self, settings: dict[str, Any], response: PipelineResponse[Any, Any]) -> bool:
+        if response.http_response.status_code < 400:
+            return False
+        asked_for = retry_after(response.http_response.headers)
+        return asked_for <= LONGEST_RETRY_AFTER and bool(super().is_retry(settings, response))
+
+    def get_retry_after(self, response: PipelineResponse[Any, Any]) -> float | None:
+        return retry_after(response.http_response.headers) or None  # azure-core's raises ValueError for what is no time
 
 
 class Connection:
@@ -85,14 +94,16 @@ class Connection:
         self._counter = counter
         self._token_credential = token_credential
         self._backoff = backoff
-        self._open: dict[asyncio.AbstractEventLoop, tuple[AioHttpTransport, dict[bool, Pipeline]]] = {}
+        self._open: dict[asyncio.AbstractEventLoop, tuple[StorageTransport, dict[bool, Pipeline]]] = {}
 
     def pipeline(self, *, short: bool) -> Pipeline:
         """The pipeline of the running loop; `short` for the Table service, which signs a shorter form."""
         loop = asyncio.get_running_loop()
         if loop not in self._open:
             self._open = {known: value for known, value in self._open.items() if not known.is_closed()}
-            transport = self._transport()
+            transport = StorageTransport(
+                connections=CONNECTIONS, keep_alive=KEEP_ALIVE, connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS
+            )
             self._open[loop] = transport, {form: self._pipeline(transport, form) for form in (True, False)}
         return self._open[loop][1][short]
 
@@ -110,20 +121,8 @@ class Connection:
         if self._token_credential is not None:
             await self._token_credential.close()
 
-    def _transport(self) -> AioHttpTransport:
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,  # looking for a proxy in the environment costs more than the rest of the request
-        )
-        # aiohttp sends a PUT or DELETE again by itself when a kept connection breaks: uncounted, and unknown to us when its
-        # second answer is a 404. It has no public switch for that; a test sees to it that this one works.
-        session._retry_connection = False
-        return AioHttpTransport(session=session, connection_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)
-
-    def _pipeline(self, transport: AioHttpTransport, short: bool) -> Pipeline:
-        retry: Policy = AsyncRetryPolicy(
+    def _pipeline(self, transport: StorageTransport, short: bool) -> Pipeline:
+        retry: Any = Retries(
             retry_total=RETRIES, retry_connect=RETRIES, retry_read=RETRIES, retry_status=RETRIES,
             retry_backoff_factor=self._backoff,
         )  # fmt: skip
@@ -164,11 +163,11 @@ class Service:
         `deadline` is in seconds. Raises StorageUnavailable.
         """
         operation = f"{self._name}.{verb}"
-        request = _request(method, self.endpoint + target, headers, body)
+        request = _request(operation, method, self.endpoint + target, headers, body)
         pipeline = self._connection.pipeline(short=self._short_form)
         try:
             async with asyncio.timeout(deadline):
-                result = await pipeline.run(request, operation=operation, retry_on_methods=_METHODS)
+                result = await pipeline.run(request, retry_on_methods=_METHODS)
         except (AzureError, TimeoutError) as error:
             raise StorageUnavailable(f"{operation}: {type(error).__name__}: {error}") from error
         response = result.http_response
@@ -179,12 +178,22 @@ class Service:
         return answer
 
 
-def _request(method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpRequest:
+def _request(operation: str, method: str, url: str, headers: Mapping[str, str], body: bytes) -> StorageRequest:
     sent = {"x-ms-version": API_VERSION, **headers}
-    if len(body) <= WHOLE_BODY:
-        return HttpRequest(method, url, headers=sent, content=body)
-    sent["Content-Length"] = str(len(body))  # it is signed, so it must be there before aiohttp sees the request
-    return HttpRequest(method, url, headers=sent, content=BytesIO(body))
+    if body:
+        sent["Content-Length"] = str(len(body))  # it is signed
+    return StorageRequest(operation, method, url, sent, body if len(body) <= WHOLE_BODY else _Pieces(body))
+
+
+class _Pieces:
+    """A body in pieces, as often as it is asked for them: a retry sends it again."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = memoryview(body)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), PIECE):
+            yield bytes(self._body[start : start + PIECE])
 
 
 def _identity_credential(client_id: str) -> AsyncTokenCredential:

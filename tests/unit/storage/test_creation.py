@@ -77,7 +77,7 @@ def test_judge_reads_the_code_as_text_and_as_an_enumeration(code: object) -> Non
         ServiceRequestError("no connection"),
         ServiceResponseError("no answer"),
     ],
-    ids=str,
+    ids=["408", "429", "500", "503", "no connection", "no answer"],
 )
 def test_judge_what_may_pass_is_unavailable(error: Exception) -> None:
     with pytest.raises(StorageUnavailable):

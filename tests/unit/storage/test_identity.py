@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
-from azure.core.pipeline.transport import AioHttpTransport
-from azure.core.rest import HttpRequest
 
 from email_core.errors import StorageUnavailable
 from email_core.settings import Secret, StorageSettings
 from email_core.storage import open_storage
+from email_core.storage.transport import StorageRequest, StorageTransport
 
 
 class FakeCredential:
@@ -37,19 +36,19 @@ class FakeCredential:
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[HttpRequest]:
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[StorageRequest]:
     """The requests that would have left; none does."""
-    requests: list[HttpRequest] = []
+    requests: list[StorageRequest] = []
 
-    async def send(self: AioHttpTransport, request: HttpRequest, **_: Any) -> None:
+    async def send(self: StorageTransport, request: StorageRequest, **_: Any) -> None:
         requests.append(request)
         raise TimeoutError
 
-    monkeypatch.setattr(AioHttpTransport, "send", send)
+    monkeypatch.setattr(StorageTransport, "send", send)
     return requests
 
 
-async def test_account_name_asks_the_public_endpoints_with_a_token(sent: list[HttpRequest]) -> None:
+async def test_account_name_asks_the_public_endpoints_with_a_token(sent: list[StorageRequest]) -> None:
     credential = FakeCredential()
     storage = open_storage(StorageSettings(account_name="mail"), token_credential=credential)  # type: ignore[arg-type]
     for call in (
@@ -71,7 +70,7 @@ async def test_account_name_asks_the_public_endpoints_with_a_token(sent: list[Ht
     assert credential.closed
 
 
-async def test_identity_without_a_token_is_unavailable(sent: list[HttpRequest]) -> None:
+async def test_identity_without_a_token_is_unavailable(sent: list[StorageRequest]) -> None:
     credential = FakeCredential(ClientAuthenticationError("no identity endpoint"))
     storage = open_storage(StorageSettings(account_name="mail"), token_credential=credential)  # type: ignore[arg-type]
     with pytest.raises(StorageUnavailable, match="no identity endpoint"):
@@ -82,7 +81,7 @@ async def test_identity_without_a_token_is_unavailable(sent: list[HttpRequest]) 
 
 @pytest.mark.parametrize(("client_id", "kind"), [("c1", "ManagedIdentityCredential"), ("", "DefaultAzureCredential")])
 async def test_identity_is_looked_for_with_the_first_request(
-    client_id: str, kind: str, monkeypatch: pytest.MonkeyPatch, sent: list[HttpRequest]
+    client_id: str, kind: str, monkeypatch: pytest.MonkeyPatch, sent: list[StorageRequest]
 ) -> None:
     made: list[dict[str, str]] = []
 
@@ -100,7 +99,7 @@ async def test_identity_is_looked_for_with_the_first_request(
     await storage.close()
 
 
-async def test_shared_access_signature_is_added_to_each_request(sent: list[HttpRequest]) -> None:
+async def test_shared_access_signature_is_added_to_each_request(sent: list[StorageRequest]) -> None:
     storage = open_storage(
         StorageSettings(connection_string=Secret("AccountName=mail;SharedAccessSignature=sv=2020-12-06&sig=a%2Bb%3D"))
     )
