@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Raw
 
 from email_core.data_plane import refusals
+from email_core.data_plane.json_text import LONG, utf8_of
 from email_core.errors import Fault
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ MAX_FAULTS = 50  # in one answer; who has more wrong than that does not read on
 
 _LONGEST_ESCAPE = 12  # octets of JSON for one character: a surrogate pair, both halves escaped
 
+_NO_UTF8 = "It is not valid UTF-8."
 _text = msgspec.json.Decoder(str)
 _boolean = msgspec.json.Decoder(bool)
 _TYPE_BY_FIRST_OCTET = {
@@ -57,7 +59,18 @@ class FieldReader:
         except msgspec.ValidationError:
             self.add(_wrong_type(raw, target, "a string"))
         except ValueError:  # UnicodeDecodeError; all else was found when the syntax was checked
-            self.add(refusals.bad_property(target, "It is not valid UTF-8."))
+            self.add(refusals.bad_property(target, _NO_UTF8))
+        return None
+
+    def long_text(self, raw: Raw, target: str) -> str | bytes | None:
+        """A string of any length; a long one in UTF-8, see json_text."""
+        octets = memoryview(raw)
+        if len(octets) <= LONG or octets[0] != ord('"'):
+            return self.text(raw, target)
+        try:
+            return utf8_of(octets[1:-1])
+        except UnicodeDecodeError:
+            self.add(refusals.bad_property(target, _NO_UTF8))
         return None
 
     def boolean(self, raw: Raw, target: str) -> bool | None:

@@ -178,6 +178,16 @@ def service_unavailable(retry_after: int, reason: str) -> RequestRefused:
     return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, fault, retry_after=retry_after, reason=reason)
 
 
+def too_busy(retry_after: int, reason: str) -> RequestRefused:
+    """More requests at once than a worker takes (`ServiceUnavailable`). `retry_after` in whole seconds; nothing was read."""
+    text = (
+        "The service has more requests than it can take right now, and nothing of this one was stored. "
+        f"Try again after {retry_after} seconds, or send fewer at once."
+    )
+    fault = Fault("ServiceUnavailable", text)
+    return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, fault, retry_after=retry_after, reason=reason)
+
+
 def internal_server_error(reason: str) -> RequestRefused:
     """Our own fault. Whether the message was accepted is not known, so the remedy is a repeat with the same Operation-Id."""
     text = (

@@ -7,7 +7,7 @@ there is a cc or bcc. Recipients that appear twice are kept here, for the header
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -60,8 +60,8 @@ _address = msgspec.json.Decoder(_EmailAddress)
 
 class _Content(NamedTuple):
     subject: str
-    text: str | None
-    html: str | None
+    text: str | bytes | None
+    html: str | bytes | None
 
 
 class _Recipients(NamedTuple):
@@ -95,7 +95,7 @@ def _parse(body: bytes, max_recipients: int) -> Draft:
     if reader.faults or sender is None or content is None:
         raise refusals.faulty_request(reader.faults)
     return Draft(
-        sender=sender, subject=content.subject, text=content.text, html=content.html,
+        sender=sender, subject=content.subject, **_bodies(content),
         to=recipients.to, cc=recipients.cc, bcc=recipients.bcc, reply_to=reply_to,
         headers=headers.fields, message_id=headers.message_id, attachments=attachments,
         tracking_disabled=tracking_disabled or False, time_to_live=headers.time_to_live,
@@ -124,11 +124,17 @@ def _read_content(reader: FieldReader, raw: Raw) -> _Content | None:
     return None if subject is None else _Content(subject, text or None, html or None)
 
 
-def _read_body_text(reader: FieldReader, raw: Raw, target: str) -> str | None:
-    text = reader.text(raw, target)
-    if text is not None and "\0" in text:
+def _read_body_text(reader: FieldReader, raw: Raw, target: str) -> str | bytes | None:
+    text = reader.long_text(raw, target)
+    if text is not None and (b"\0" in text if isinstance(text, bytes) else "\0" in text):
         reader.add(refusals.bad_property(target, "It has the character U+0000, which no mail can carry (RFC 5322): remove it."))
     return text
+
+
+def _bodies(content: _Content) -> dict[str, Any]:
+    """The fields of a draft for its text and its HTML."""
+    bodies = {"text": content.text, "html": content.html}
+    return {f"long_{name}" if isinstance(body, bytes) else name: body for name, body in bodies.items() if body}
 
 
 def _read_recipients(reader: FieldReader, raw: Raw, most: int) -> _Recipients:

@@ -27,6 +27,7 @@ from email_core.message.headers import (
     check_subject,
 )
 from email_core.message.html_text import text_from_html
+from email_core.message.limits import MAX_HTML_READ
 from email_core.message.text_body import BOUNDARY_MARK, encode_text
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -106,15 +107,16 @@ def _importance(headers: Sequence[tuple[str, str]]) -> bytes:
 
 def _content(draft: Draft, boundary: str) -> _Entity:
     shown, attached = [], list(draft.attachments)
-    if draft.html:
-        text = draft.text or text_from_html(draft.html)
-        content = _text("html", draft.html)
+    given, html = draft.text or draft.long_text, draft.html or draft.long_html
+    if html:
+        text = given or text_from_html(_beginning(html))
+        content = _text("html", html)
         if text:
             content = _multipart("alternative", boundary + "a", [_text("plain", text), content])
         shown = [_attachment(file, "inline") for file in attached if file.content_id]
         attached = [file for file in attached if not file.content_id]
     else:
-        content = _text("plain", draft.text or "")
+        content = _text("plain", given)
     if shown:
         content = _multipart("related", boundary + "r", [content, *shown])
     if attached:
@@ -124,7 +126,12 @@ def _content(draft: Draft, boundary: str) -> _Entity:
     return content
 
 
-def _text(subtype: str, text: str) -> _Entity:
+def _beginning(html: str | bytes) -> str:
+    """As much of the HTML as its text is made of, and a character more when there is more."""
+    return html if isinstance(html, str) else html[: 4 * (MAX_HTML_READ + 1)].decode(errors="ignore")
+
+
+def _text(subtype: str, text: str | bytes) -> _Entity:
     encoding, octets = encode_text(text)
     charset = b"; charset=utf-8"
     return _Entity(

@@ -29,7 +29,11 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Everything that a message says; nothing in it has a line break that the sender could use to add a header."""
+    """Everything that a message says; nothing in it has a line break that the sender could use to add a header.
+
+    A long body is `long_text` or `long_html`, in UTF-8, in place of `text` or `html`: as a string it can take four times the
+    memory.
+    """
 
     sender: Address
     subject: str
@@ -43,6 +47,8 @@ class Draft:
     attachments: tuple[Attachment, ...] = ()
     message_id: str = ""
     tracking_disabled: bool = False
+    long_text: bytes = b""
+    long_html: bytes = b""
     time_to_live: float = 0.0  # seconds a deferred recipient is tried; 0: the installation's
 
     @property

@@ -100,7 +100,8 @@ def _with_link_targets(tokens: Iterator[tuple[str, str]]) -> Iterator[tuple[str,
     shown: list[str] = []
     for tag, text in tokens:
         if not tag:
-            shown.append(text)
+            if target:
+                shown.append(text)
             yield tag, text
         elif tag == "a":
             target, shown = _attribute(_href, text), []

@@ -73,3 +73,44 @@ def test_rewrap_what_is_not_base64_says_where(encoded: bytes, reason: str) -> No
         rewrap(encoded)
 
     assert reason in refusal.value.reason
+
+
+PIECE = 76 * 1024  # octets that are looked at in one go
+
+
+@pytest.mark.parametrize("length", [PIECE - 4, PIECE, PIECE + 4, 2 * PIECE, 3 * PIECE + 40])
+def test_rewrap_around_the_end_of_a_piece_gives_the_same_as_the_standard_library(length: int) -> None:
+    content = bytes(range(256)) * (length // 256 + 1)
+    encoded = base64.b64encode(content)[:length]
+    lines = [encoded[start : start + 76] for start in range(0, length, 76)]
+
+    assert rewrap(encoded) == (b"\r\n".join(lines), length // 4 * 3)
+    assert rewrap(b"\r\n".join(lines)) == rewrap(encoded)
+    for width in (74, 75, 77):
+        assert rewrap(b"\n".join(encoded[start : start + width] for start in range(0, length, width))) == rewrap(encoded)
+
+
+@pytest.mark.parametrize(
+    ("before", "end", "reason"),
+    [
+        (PIECE, b"eHh4eA=!", f"not base64 at character {PIECE + 8}"),
+        (PIECE - 1, b"\r\nAAAA", f"inside a group of four at character {PIECE + 5}"),
+        (PIECE - 1, b"\rAAAA", f"carriage return without a line feed at character {PIECE}"),
+        (PIECE, b"\rAAAA", f"carriage return without a line feed at character {PIECE + 1}"),
+        (PIECE - 2, b"==AAAA", f"wrong place at character {PIECE - 1}"),
+        (PIECE - 2, b"==\r\n=", f"wrong place at character {PIECE - 1}"),
+        (PIECE - 3, b"B==\r\n", f"non-zero bits under its padding at character {PIECE - 2}"),
+        (PIECE - 3, b"B" + b"\n" * PIECE + b"==", f"non-zero bits under its padding at character {PIECE - 2}"),
+        (PIECE - 3, b"B\r\n==\r\n", f"non-zero bits under its padding at character {PIECE - 2}"),
+    ],
+)
+def test_rewrap_fault_around_the_end_of_a_piece_is_found_where_it_is(before: int, end: bytes, reason: str) -> None:
+    with pytest.raises(Base64Error) as refusal:
+        rewrap(b"A" * before + end)
+
+    assert reason in refusal.value.reason
+
+
+def test_rewrap_padding_in_two_pieces_is_padding() -> None:
+    assert rewrap(b"A" * (PIECE - 1) + b"=")[1] == PIECE // 4 * 3 - 1
+    assert rewrap(b"A" * (PIECE - 2) + b"=\r\n=\r\n")[1] == PIECE // 4 * 3 - 2

@@ -22,6 +22,13 @@ def test_ascii_text_stands_as_it_is(text: str) -> None:
     assert octets.decode().split("\r\n") == [*text.splitlines(), ""]
 
 
+@pytest.mark.parametrize("before", ["", "a\n", "\n" * 999, "a" * 998 + "\n", ("a" * 97 + "\n") * 11])
+@pytest.mark.parametrize("after", ["", "a\n", "\n" * 999, "a" * 998 + "\n"])
+def test_line_of_998_octets_stands_as_it_is_and_one_of_999_does_not_wherever_it_is(before: str, after: str) -> None:
+    assert encode_text(f"{before}{'a' * 998}\n{after}").encoding == "7bit"
+    assert encode_text(f"{before}{'a' * 999}\n{after}").encoding == "quoted-printable"
+
+
 ENCODED = {
     "umlauts": ("Grüße aus dem herbstlichen Köln, und bis bald!\n", "quoted-printable"),
     "long line": ("a" * 999 + "\n", "quoted-printable"),
