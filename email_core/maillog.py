@@ -32,8 +32,9 @@ def masked(address: str) -> str:
     return f"{local[:1]}***{at}{domain}" if at else f"{address[:1]}***"
 
 
-def _masked_within(text: str) -> str:
-    # Receivers like to quote the recipient: `550 5.1.1 <ann@example.com>: User unknown`.
+def masked_within(text: str) -> str:
+    """A text fit for the log: every address in it is masked, for receivers like to quote the recipient, as in
+    `550 5.1.1 <ann@example.com>: User unknown`."""
     return _address.sub(lambda found: masked(found[0]), text) if "@" in text and not _full_addresses else text
 
 
@@ -44,7 +45,7 @@ def _write(level: int, event: str, **fields: object) -> None:
 
 def _field(value: object) -> str:
     # Replies and addresses come from outside: a line break in one must not forge a log line.
-    text = _masked_within("".join(c if c.isprintable() else "?" for c in str(value)))
+    text = masked_within("".join(c if c.isprintable() else "?" for c in str(value)))
     return f'"{text}"' if " " in text or not text else text
 
 
@@ -94,6 +95,21 @@ def activity_lost(message: str, *, reason: str) -> None:
 
 def poisoned(message: str, *, queue: str, item: str) -> None:
     _write(logging.ERROR, "poisoned", message=message, queue=queue, item=item)
+
+
+def put_back_message(message: str, *, row: str, queue: str, attempt: int, overdue: float) -> None:
+    """The sweeper's: its item was lost, or waits behind a long backlog."""
+    _write(
+        logging.WARNING, "put-back-message", message=message, row=row, queue=queue, attempt=attempt, overdue=round(overdue),
+    )  # fmt: skip
+
+
+def swept(*, digit: str, found: int, put_back: int) -> None:
+    _write(logging.WARNING, "swept", digit=digit, found=found, put_back=put_back)
+
+
+def replayed(message: str, *, queue: str, item: str, recipients: int) -> None:
+    _write(logging.INFO, "replayed", message=message, queue=queue, item=item, recipients=recipients)
 
 
 def fault(where: str, *, error: BaseException, message: str = "", request: str = "") -> None:

@@ -6,18 +6,22 @@ import asyncio
 from dataclasses import dataclass
 
 from email_core import maillog
+from email_core.allocator import hand_back_large_blocks
 from email_core.clock import Clock, SystemClock
 from email_core.data_plane.sandbox_limits import SandboxLimits
 from email_core.delivery.attempt import Courier
+from email_core.delivery.capacity import Capacity
 from email_core.delivery.claim import Claims
-from email_core.delivery.deliver import Deliverer
+from email_core.delivery.deliver import Deliverer, message_room
 from email_core.delivery.poison import PoisonKeeper
 from email_core.delivery.settle import Settler
 from email_core.delivery.spool import Spool
+from email_core.delivery.sweep import Sweeper
 from email_core.domains.directory import Directory
 from email_core.sealing import Sealer
 from email_core.settings import Settings, load_settings
 from email_core.storage import Storage, open_storage
+from email_core.submission.admission import admission
 from email_core.submission.prepare import Preparer
 
 
@@ -35,7 +39,9 @@ class Services:
     preparer: Preparer
     deliverer: Deliverer
     poison_keeper: PoisonKeeper
+    sweeper: Sweeper
     sandbox_limits: SandboxLimits | None
+    admission: Capacity
 
     async def close(self) -> None:
         """Close connections to receivers and to storage."""
@@ -53,7 +59,8 @@ def build_services(settings: Settings, clock: Clock, *, storage: Storage | None 
     courier = Courier.from_settings(settings, clock)
     settler = Settler(storage, spool, settings, clock)
     claims = Claims(spool, clock, settings.claim_seconds)
-    deliverer = Deliverer(spool, claims, settler, courier, sealer.derived_keys("reverse-path"))
+    room = message_room(settings.max_bytes_in_flight)
+    deliverer = Deliverer(spool, claims, settler, courier, sealer.derived_keys("reverse-path"), room)
     return Services(
         settings=settings,
         clock=clock,
@@ -65,7 +72,9 @@ def build_services(settings: Settings, clock: Clock, *, storage: Storage | None 
         preparer=Preparer(spool, claims, directory, deliverer, settler, settings, clock),
         deliverer=deliverer,
         poison_keeper=PoisonKeeper(storage, spool, clock),
+        sweeper=Sweeper(storage, spool, clock, settings.claim_seconds),
         sandbox_limits=SandboxLimits() if settings.acs_limits else None,
+        admission=admission(settings),
     )
 
 
@@ -81,6 +90,7 @@ class Worker:
         if self._services is None:
             async with self._lock:
                 if self._services is None:
+                    hand_back_large_blocks()
                     self._services = build_services(load_settings(), SystemClock())
         return self._services
 

@@ -20,6 +20,9 @@ MOST_RECIPIENTS = 99
 # Seconds; a run and its settling must be over before the functionTimeout of host.json, for the host then kills the worker.
 LONGEST_CLAIM = 540
 
+# At its peak a request of 10 MB takes three times its size, and a message that is composed and signed four to eight times.
+MAX_BYTES_IN_FLIGHT = 96 * 1024 * 1024
+
 MINUTE = 60.0
 HOUR = 3600.0
 
@@ -28,6 +31,10 @@ HOUR = 3600.0
 RETRY_PAUSES = (
     1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 1 * HOUR, 2 * HOUR, 4 * HOUR, 6 * HOUR,
 )  # fmt: skip
+
+
+MOST_PAUSES = 20
+LONGEST_PAUSE = 86_400  # seconds
 
 
 class SettingsError(Exception):
@@ -65,6 +72,8 @@ class Settings:
     storage: StorageSettings
     sealing_key: Secret = NO_SECRET  # base64 of 32 bytes; from Key Vault in production, a file in the local world
     max_request_bytes: int = 10 * 1024 * 1024  # ACS Email quota: 10 MB with attachments, base64 counted
+    max_sends_in_flight: int = 64  # in each worker; as many as its connections to storage serve at once
+    max_bytes_in_flight: int = MAX_BYTES_IN_FLIGHT  # in each worker: of large requests, and as much of large messages
     max_recipients: int = 50  # ACS Email quota: to, cc and bcc together
     acs_limits: bool = False  # answer 429 where the ACS sandbox would
     routes: str = "mx"  # ordered list: mx, smarthost://user:pass@host:587, capture://host:port
@@ -96,6 +105,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         storage=_storage(reader),
         sealing_key=Secret(reader.text("POSTRIDER_SEALING_KEY", "")),
         max_request_bytes=reader.number("POSTRIDER_MAX_REQUEST_BYTES", 10 * 1024 * 1024, 1024, 100 * 1024 * 1024),
+        max_sends_in_flight=reader.number("POSTRIDER_MAX_SENDS_IN_FLIGHT", 64, 1, 1000),
+        max_bytes_in_flight=reader.number("POSTRIDER_MAX_BYTES_IN_FLIGHT", MAX_BYTES_IN_FLIGHT, 1024 * 1024, 2**32),
         max_recipients=reader.number("POSTRIDER_MAX_RECIPIENTS", 50, 1, MOST_RECIPIENTS),
         acs_limits=reader.switch("POSTRIDER_ACS_LIMITS", False),
         routes=reader.text("POSTRIDER_ROUTES", "mx"),
@@ -111,6 +122,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         configuration_seconds=float(reader.number("POSTRIDER_CONFIGURATION_SECONDS", 30, 0, 60)),
         claim_seconds=float(reader.number("POSTRIDER_CLAIM_SECONDS", 300, 1, LONGEST_CLAIM)),
         run_seconds=float(reader.number("POSTRIDER_RUN_SECONDS", 240, 1, LONGEST_CLAIM)),
+        retry_pauses=reader.pauses("POSTRIDER_RETRY_PAUSES", RETRY_PAUSES),
     )
     if settings.run_seconds >= settings.claim_seconds:
         reader.wrong.append("POSTRIDER_RUN_SECONDS must be less than POSTRIDER_CLAIM_SECONDS, or a claim ends under a run")
@@ -150,6 +162,15 @@ class _Reader:
     def number(self, name: str, default: int, least: int, most: int) -> int:
         return self._converted(
             name, default, int, lambda value: least <= value <= most, f"a whole number from {least} to {most}"
+        )
+
+    def pauses(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
+        return self._converted(
+            name,
+            default,
+            lambda text: tuple(float(int(word)) for word in text.split(",")),
+            lambda pauses: len(pauses) <= MOST_PAUSES and all(1 <= pause <= LONGEST_PAUSE for pause in pauses),
+            f"up to {MOST_PAUSES} whole numbers of seconds with commas between, each from 1 to {LONGEST_PAUSE}",
         )
 
     def switch(self, name: str, default: bool) -> bool:

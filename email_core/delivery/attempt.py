@@ -13,17 +13,19 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from email_core.clock import Clock
+from email_core.delivery.destinations import Destinations
 from email_core.delivery.envelope import LEAST_SECONDS, Attempt
 from email_core.delivery.mx_hosts import MxFailure, MxHosts, find_mx_hosts
 from email_core.delivery.outcome import AttemptReport, Disposition, Outcome, Reply, Stage
 from email_core.delivery.reply import accepted, temporary_by_default
-from email_core.delivery.routes import SIMULATOR_DOMAIN, Route, SimulatorRoute, SmarthostRoute, TlsMode, parse_routes
+from email_core.delivery.routes import SIMULATOR_DOMAIN, MxRoute, Route, SimulatorRoute, SmarthostRoute, TlsMode, parse_routes
 from email_core.delivery.run import HostUnusable, Run
 from email_core.delivery.simulator import simulate
 from email_core.delivery.time_budget import OutOfTime, StageTimeouts, TimeBudget
 from email_core.delivery.transcript import Transcript
 from email_core.delivery.verdicts import Verdicts
 from email_core.dns.resolver import DnsResolver, Resolver
+from email_core.errors import WorkerBusy
 from email_core.message.address import Address
 from email_core.settings import Settings, SettingsError
 
@@ -43,6 +45,7 @@ class Courier:
         resolver: Resolver,
         *,
         timeouts: StageTimeouts | None = None,
+        destinations: Destinations | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
         """Raises RouteError when POSTRIDER_ROUTES is wrong, SettingsError when our EHLO name is."""
@@ -50,6 +53,7 @@ class Courier:
         self._clock = clock
         self._resolver = resolver
         self._timeouts = timeouts or StageTimeouts()
+        self._destinations = destinations or Destinations(clock)
         self._random = random
         self._routes = parse_routes(settings.routes)
         self._ehlo_name = _ehlo_name(settings)
@@ -61,7 +65,11 @@ class Courier:
         return cls(settings, clock, DnsResolver(settings.dns_server, monotonic=clock.monotonic))
 
     async def attempt_delivery(self, attempt: Attempt) -> AttemptReport:
-        """Make one attempt. Every recipient gets one outcome, and the report tells the story."""
+        """Make one attempt. Every recipient gets one outcome, and the report tells the story.
+
+        Raises WorkerBusy when as many runs as may be are at the destination, and nobody was asked about any recipient: the
+        same attempt is to be made a little later. An impatient one is handed over instead.
+        """
         run = self._begin(attempt)
         verdicts = Verdicts(attempt.recipients, run.transcript)
         handed_over = False
@@ -72,7 +80,18 @@ class Courier:
             await self._deliver(attempt, verdicts, run)
         except OutOfTime as out:
             handed_over = self._give_up(out, verdicts, run)
+        except WorkerBusy as busy:
+            if not (attempt.impatient or verdicts.outcomes):
+                raise
+            handed_over = self._leave(str(busy), attempt, verdicts, run)
         return AttemptReport(verdicts.outcomes, run.transcript.events, handed_over)
+
+    def refuse_when_full(self, addresses: Sequence[str]) -> None:
+        """Raises WorkerBusy when a patient attempt for these forward-paths would, by its first route."""
+        if isinstance(self._routes[0], MxRoute):
+            for domain in {address.rpartition("@")[2] for address in addresses}:
+                with self._destinations.run_at(domain):
+                    pass
 
     async def close(self) -> None:
         """End the idle connections."""
@@ -166,6 +185,12 @@ class Courier:
         self, domain: str, attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run, *, more_follow: bool
     ) -> HostUnusable | None:
         run.budget.begin_host(others_left=more_follow)
+        with self._destinations.run_at(domain):
+            return await self._to_domain(domain, attempt, recipients, verdicts, run, more_follow=more_follow)
+
+    async def _to_domain(
+        self, domain: str, attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run, *, more_follow: bool
+    ) -> HostUnusable | None:
         found = await self._mx_hosts(domain, run)
         if isinstance(found, MxFailure):
             run.transcript.mx_failed(domain, found.reply, found.reason)
@@ -201,8 +226,7 @@ class Courier:
 
     def _give_up(self, out: OutOfTime, verdicts: Verdicts, run: Run) -> bool:
         """Nobody has the message of those that are left; whether a patient attempt shall go on at once."""
-        # Where somebody has it already, this attempt counts: its outcomes must be kept.
-        handed_over = out.impatient and all(outcome.disposition is not Disposition.DELIVERED for outcome in verdicts.outcomes)
+        handed_over = out.impatient and _nobody_has_it(verdicts)
         run.transcript.gave_up(
             out.stage, "handed over to a patient attempt" if handed_over else "the time of the run is used up"
         )
@@ -212,13 +236,28 @@ class Courier:
             verdicts.defer(verdicts.pending, out.stage, "the time of the run was used up")
         return handed_over
 
+    def _leave(self, busy: str, attempt: Attempt, verdicts: Verdicts, run: Run) -> bool:
+        """A destination has all its runs; whether a patient attempt shall go on at once."""
+        handed_over = attempt.impatient and _nobody_has_it(verdicts)
+        run.transcript.gave_up(Stage.ROUTE, f"{busy}; handed over to a patient attempt" if handed_over else busy)
+        if handed_over:
+            verdicts.hand_over(verdicts.pending, Stage.ROUTE)
+        else:
+            verdicts.defer(verdicts.pending, Stage.ROUTE, busy)
+        return handed_over
+
     def _open_dialler(self) -> Dialler:
         if self._dialler is None:
             # Imported with the first delivery: aiosmtplib costs a cold start 90 milliseconds.
             from email_core.delivery.dialler import Dialler
 
-            self._dialler = Dialler(self._clock)
+            self._dialler = Dialler(self._clock, self._destinations)
         return self._dialler
+
+
+def _nobody_has_it(verdicts: Verdicts) -> bool:
+    # Where somebody has it already, or may have it, the attempt counts: its outcomes must be kept.
+    return not any(outcome.disposition is Disposition.DELIVERED or outcome.indeterminate for outcome in verdicts.outcomes)
 
 
 def _ehlo_name(settings: Settings) -> str:

@@ -24,6 +24,10 @@ FAULT_PAUSE = 30.0  # seconds, doubled each time; storage did not answer
 LONGEST_FAULT_PAUSE = 900.0
 MOST_PUT_BACKS = 12  # about 20 minutes of the first kind, two hours of the second
 
+CLOCK_TOLERANCE = 10.0  # seconds by which the clocks of two workers may differ; no pause of the retry schedule is as short
+LONGEST_WAIT = 900.0  # seconds until an item that came before its time is looked at again
+FARTHEST_ATTEMPT = 24 * 3600.0  # seconds; no schedule, and no receiver that is heeded, asks for a longer pause
+
 
 class ItemExhausted(Exception):
     """An item was put back too often; the host moves it to the poison queue."""
@@ -40,11 +44,16 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict, its reason for the log, and for PUT_BACK the delay in seconds."""
+    """A verdict, its reason for the log, and for PUT_BACK the delay in seconds.
+
+    `counted`: it is one of the put backs after which an item is given up. Waiting for a time that a clock says is none, but
+    for the first, which marks the item as one that stands for itself.
+    """
 
     verdict: Verdict
     why: str
     delay: float = 0.0
+    counted: bool = True
 
 
 def decide(item: SpoolItem, row: SpooledRow | None, *, dequeue_count: int, now: float, longest_claim: float) -> Decision:
@@ -53,6 +62,10 @@ def decide(item: SpoolItem, row: SpooledRow | None, *, dequeue_count: int, now: 
     An item may be dropped only when another item stands for the same work, or when there is no work. One that was
     delivered before (`dequeue_count` above 1) or put back stands for itself: its run may have died, so it waits for the
     claim to end. One that came too early waits for far longer than the write that it is ahead of can take.
+
+    One that comes before its attempt is due waits for it, a quarter of an hour at a time: a second item of a run that died,
+    one that the sweeper of a worker with a fast clock put there. So no number of items makes a receiver be asked sooner. A
+    clock that was set back makes its mail wait for as long, and a time that no schedule can have meant is not waited for.
     """
     early = min(FIRST_PAUSE * 2**item.put_backs, longest_claim)
     exhausted = item.put_backs >= MOST_PUT_BACKS
@@ -70,13 +83,18 @@ def decide(item: SpoolItem, row: SpooledRow | None, *, dequeue_count: int, now: 
         if exhausted:
             return Decision(Verdict.DROP, "the attempt before it died and is done again by its own item")
         return Decision(Verdict.PUT_BACK, "the attempt before it is not settled", early)
-    if exhausted:
+    held, wait = ledger.claim_until - now, ledger.next_attempt_at - now
+    if held <= 0 and ledger.claim_token and CLOCK_TOLERANCE < wait <= FARTHEST_ATTEMPT:
+        return Decision(Verdict.PUT_BACK, "its attempt is not due yet", min(wait, LONGEST_WAIT), counted=False)
+    # A claim that ends later than any can was written by a clock that is ahead, or ours was set back: nobody's fault.
+    askew = longest_claim + CLOCK_TOLERANCE < held <= FARTHEST_ATTEMPT
+    if exhausted and not askew:
         return Decision(Verdict.POISON, f"it was put back {item.put_backs} times")
-    held = ledger.claim_until - now
     if held > 0:
         if dequeue_count > 1 or item.put_backs:
-            # A clock that was set back must not make the item wait for longer than a claim can last.
-            return Decision(Verdict.PUT_BACK, "the claim of an earlier run still holds", min(held, longest_claim) + 1.0)
+            # Looked at again after the time of a claim, however far off its end seems: the clock may be set right meanwhile.
+            delay = min(held, longest_claim) + 1.0
+            return Decision(Verdict.PUT_BACK, "the claim of an earlier run still holds", delay, counted=not askew)
         return Decision(Verdict.DROP, "another run holds the claim")
     return Decision(Verdict.CLAIM, "the claim ran out" if ledger.claim_until else "free")
 
@@ -131,7 +149,7 @@ class Claims:
     async def release(self, row: SpooledRow) -> None:
         """Give a claim back when nothing was sent under it, so that the next delivery of the item need not wait for its end."""
         try:
-            await self.spool.update(row, ledger=replace(row.ledger, claim_until=0.0))
+            await self.spool.update(row, ledger=replace(row.ledger, claim_until=0.0, next_attempt_at=self.clock.now()))
         except (EntityChanged, EntityMissing, StorageUnavailable) as error:
             # The claim then runs out by itself; the caller raises the fault that made it let go.
             maillog.fault("release", error=error, message=row.message)
@@ -143,5 +161,5 @@ class Claims:
         if decision.verdict is Verdict.POISON:
             raise ItemExhausted(f"{item.message} {item.row}: {decision.why}")
         maillog.put_back_item(item.message, queue=queue, why=decision.why, delay=decision.delay)
-        later = SpoolItem(item.message, item.row, item.attempt, item.put_backs + 1)
+        later = replace(item, put_backs=max(item.put_backs + decision.counted, 1))
         await self.spool.enqueue(queue, later, delay=decision.delay)

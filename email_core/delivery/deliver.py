@@ -2,23 +2,40 @@
 
 Exceptions that leave are our own faults: the host delivers the item again, and after its last try the poison queue ends
 the message as Failed. What a receiver or the network does is an outcome, never an exception.
+
+What this worker has no room for, in memory or at its destination, gives its claim back and comes again a little later. That
+counts as no try, and as none of the put backs after which an item is given up, for it may go on for as long as the queue is
+full. What has waited for longer comes again later, so that a full queue does not keep storage busy with itself.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from email_core import maillog
 from email_core.delivery.attempt import Attempt, Courier
+from email_core.delivery.capacity import Capacity
 from email_core.delivery.claim import Claims
 from email_core.delivery.outcome import AttemptReport
 from email_core.delivery.rows import MessageFacts, SpooledRow
-from email_core.delivery.settle import Settler
+from email_core.delivery.settle import Settler, waiting
 from email_core.delivery.spool import DELIVERIES, Spool, SpoolItem
 from email_core.delivery.verp import make_reverse_path
+from email_core.errors import WorkerBusy
 from email_core.message.address import parse_address
+from email_core.settings import MAX_BYTES_IN_FLIGHT
 
 SETTLE_SHARE = 0.15  # of a claim: kept for writing down what the attempt came to
+ROOM_PATIENCE = 2.0  # seconds to wait for room; longer, and those who wait would fill the queue function
+BUSY_SHARE = 0.1  # of the time since the message was accepted: how long one that finds no room waits
+SHORTEST_BUSY_PAUSE, LONGEST_BUSY_PAUSE = 2.0, 60.0  # seconds; up to half of it is added or taken off
+
+
+def message_room(most_bytes: int) -> Capacity:
+    """Room for the messages that a worker has in memory, of that many bytes together; small ones are not counted."""
+    return Capacity("messages", most=1000, most_bytes=most_bytes, patience=ROOM_PATIENCE)  # the host bounds their number
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +47,40 @@ class Deliverer:
     settler: Settler
     courier: Courier
     verp_keys: Mapping[str, bytes]
+    room: Capacity = field(default_factory=lambda: message_room(MAX_BYTES_IN_FLIGHT))
 
     async def deliver(self, item: SpoolItem, *, dequeue_count: int) -> None:
         """Work an item of the queue `deliveries`: claim, one SMTP conversation, settle."""
         row = await self.claims.take(DELIVERIES, item, dequeue_count=dequeue_count)
         if row is None:
             return
+        try:
+            async with self.room.place(row.facts.size):
+                report = await self._attempt_patiently(row)
+        except WorkerBusy as busy:
+            await self.put_back(DELIVERIES, item, row, busy)
+            return
+        await self.settler.settle(row, report)
+
+    async def put_back(self, queue: str, item: SpoolItem, row: SpooledRow, busy: WorkerBusy) -> None:
+        """Put the item of a claimed row back, as there is no room for it now; nothing was done with it."""
+        now = self.claims.clock.now()
+        if now >= row.facts.expires_at:
+            await self.settler.settle(row, waiting(row, now=now, why=f"no run was free for it until its time was up: {busy}"))
+            return
+        waited = now - (row.facts.reopened_at or row.facts.accepted_at)
+        pause = min(max(BUSY_SHARE * waited, SHORTEST_BUSY_PAUSE), LONGEST_BUSY_PAUSE) * random.uniform(0.5, 1.5)  # noqa: S311
+        await self.claims.release(row)
+        maillog.put_back_item(item.message, queue=queue, why=str(busy), delay=pause)
+        # Counted as put back once, so that it stands for itself should the release not have taken effect.
+        await self.spool.enqueue(queue, replace(item, put_backs=max(item.put_backs, 1)), delay=pause)
+
+    async def _attempt_patiently(self, row: SpooledRow) -> AttemptReport:
+        if row.signed_blob:
+            self.courier.refuse_when_full(row.ledger.open_addresses)  # before megabytes are read for nothing
         async with self.claims.released_on_fault(row):
             signed = await self.spool.signed(row)
-        report = await self.attempt(row, row.facts, signed, impatient=False)
-        await self.settler.settle(row, report)
+        return await self.attempt(row, row.facts, signed, impatient=False)
 
     async def attempt(self, row: SpooledRow, facts: MessageFacts, signed: bytes, *, impatient: bool) -> AttemptReport:
         """One attempt for the open recipients of a claimed row."""

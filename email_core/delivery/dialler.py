@@ -1,6 +1,7 @@
 """Trying next hops one after the other until every recipient has a verdict, over pooled connections where there are some.
 
-The next hop is tried only for recipients that nobody judged, and never once the message may have been taken.
+The next hop is tried only for recipients that nobody judged, and never once the message may have been taken. One that gave
+no connection several times in a row is passed over for a while.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from collections.abc import Sequence
 from email_core.clock import Clock
 from email_core.delivery import smtp_session, tls_policy
 from email_core.delivery.connection_pool import ConnectionPool
+from email_core.delivery.destinations import Destinations
 from email_core.delivery.envelope import Attempt
 from email_core.delivery.outcome import Stage
 from email_core.delivery.run import HostUnusable, Run, TlsFailed
 from email_core.delivery.smtp_connection import Connection, NextHop, open_connection
+from email_core.delivery.smtp_wire import WireFault
+from email_core.delivery.time_budget import OutOfTime
 from email_core.delivery.verdicts import Verdicts
 from email_core.message.address import Address
 
@@ -25,9 +29,10 @@ _READY = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA})
 class Dialler:
     """Owns the connections of a worker and remembers whose TLS is broken."""
 
-    def __init__(self, clock: Clock, *, pool: ConnectionPool | None = None) -> None:
+    def __init__(self, clock: Clock, destinations: Destinations, *, pool: ConnectionPool | None = None) -> None:
         self.pool = pool if pool is not None else ConnectionPool(clock)
         self._broken_tls = tls_policy.BrokenTls(clock.monotonic)
+        self._destinations = destinations
 
     async def deliver(
         self,
@@ -56,6 +61,8 @@ class Dialler:
             except HostUnusable as unusable:
                 failure = unusable
                 conversations += unusable.stage in _READY
+                if _is_policy(unusable):
+                    break
         return failure
 
     async def _deliver_to(
@@ -71,8 +78,27 @@ class Dialler:
                 if unusable.stage is not Stage.MAIL:
                     raise
                 # The server closed it while it was idle, or has had enough of it: that says nothing about the next one.
-        connection = await self._open(hop, run)
+        connection = await self._dial(hop, run, impatient=attempt.impatient)
         await self._converse(connection, attempt, recipients, verdicts, run)
+
+    async def _dial(self, hop: NextHop, run: Run, *, impatient: bool) -> Connection:
+        """A new connection that is ready, unless this hop is skipped for now; those who follow are told how it goes."""
+        if silence := self._destinations.why_skipped(hop):
+            run.transcript.skipped(hop.host, hop.address, hop.port, silence.failures, silence.reason)
+            reason = f"not tried now, for it gave no connection {silence.failures} times in a row: {silence.reason}"
+            raise HostUnusable(silence.stage, reason, host=hop.host, reply=silence.reply, withheld=silence.withheld)
+        try:
+            connection = await self._open(hop, run)
+        except HostUnusable as unusable:
+            if not (impatient and _timed_out(unusable)):  # our own haste proves nothing
+                self._destinations.gave_none(hop, unusable.stage, unusable.reason, unusable.reply, withheld=unusable.withheld)
+            raise
+        except OutOfTime as out:
+            if not out.impatient:
+                self._destinations.gave_none(hop, out.stage, "no answer in the time of a run")
+            raise
+        self._destinations.answered(hop)
+        return connection
 
     async def _open(self, hop: NextHop, run: Run) -> Connection:
         try:
@@ -111,3 +137,13 @@ class Dialler:
         """A server that refuses mail in plain gets TLS again at the next attempt, broken or not."""
         if not connection.encrypted and any(outcome.bounce_class == "tls_required" for outcome in verdicts.outcomes):
             self._broken_tls.forget(connection.hop.host)
+
+
+def _timed_out(unusable: HostUnusable) -> bool:
+    return isinstance(unusable.__cause__, WireFault) and unusable.__cause__.timed_out
+
+
+def _is_policy(unusable: HostUnusable) -> bool:
+    """Whether another host of the same receiver would only say the same: X.7.X is its policy towards us (RFC 3463 section 3.8),
+    such as the rate at which it takes our mail. Before MAIL it may be about this one host."""
+    return unusable.stage in _READY and unusable.reply is not None and unusable.reply.enhanced.startswith("4.7.")

@@ -13,6 +13,7 @@ from email_core.delivery.outcome import AttemptReport, Disposition, Outcome, Tim
 from email_core.delivery.retry_schedule import next_attempt
 from email_core.message.status import RecipientStatus
 
+POISONED = "poisoned"  # the rule of a recipient that our own fault ended; only these can be opened again
 REPLY_LENGTH = 300  # characters of a reply kept beside its recipient; the timeline has it whole
 TIMELINE_EVENTS = 1000  # the first ones and the last ones are kept; keeps a row far below the entity limit
 
@@ -57,7 +58,8 @@ class Ledger:
     """The state of one envelope. Times are in seconds since the epoch.
 
     `attempt` is the number of the attempt that comes next or is claimed now, from 0; an item of another number is stale.
-    `claim_until` is 0 when nobody holds the claim. A claim that ran out means that a run died.
+    `claim_until` is 0 when nobody holds the claim. A claim that ran out means that a run died. `claim_token` is empty until
+    the first claim. `next_attempt_at` is 0 once nothing is left to try, and only then.
     """
 
     entries: tuple[Entry, ...]
@@ -88,11 +90,7 @@ class Settlement:
 def claimed(ledger: Ledger, *, token: str, until: float) -> Ledger:
     """The ledger under a claim. A claim that is taken over from a run that died makes every open recipient a possible
     duplicate: that run may have passed the final dot (RFC 1047)."""
-    died = ledger.claim_until > 0
-    entries = tuple(
-        replace(entry, possible_duplicate=True) if died and not entry.status.final else entry for entry in ledger.entries
-    )
-    return replace(ledger, entries=entries, claim_token=token, claim_until=until, next_attempt_at=until)
+    return replace(ledger, entries=_doubted(ledger), claim_token=token, claim_until=until, next_attempt_at=until)
 
 
 def settled(
@@ -129,12 +127,27 @@ def settled(
 
 
 def ended(ledger: Ledger, *, now: float, reason: str) -> Ledger:
-    """The ledger when our own fault ends the message: what is not final yet is Failed."""
+    """The ledger when our own fault ends the message: what is not final yet is Failed, by the rule POISONED."""
     entries = tuple(
-        entry if entry.status.final else replace(entry, status=RecipientStatus.FAILED, at=now, reply=reason)
+        entry if entry.status.final else replace(entry, status=RecipientStatus.FAILED, at=now, reply=reason, rule=POISONED)
+        for entry in _doubted(ledger)
+    )
+    # Another token, so that a run that comes back after all does not take this for its own settling.
+    return Ledger(entries, attempt=ledger.attempt + 1, claim_token=POISONED)
+
+
+def reopened(ledger: Ledger, *, now: float, token: str) -> Ledger:
+    """The ledger when what `ended` ended is to be tried again, at once: the recipients of the rule POISONED are open.
+
+    It counts as claimed before, by `token`, so that the sweeper finds it should its item be lost.
+    """
+    entries = tuple(
+        replace(entry, status=RecipientStatus.DEFERRED if entry.tries else RecipientStatus.PENDING, reply="", rule="")
+        if entry.rule == POISONED
+        else entry
         for entry in ledger.entries
     )
-    return Ledger(entries, attempt=ledger.attempt + 1, claim_token=ledger.claim_token)
+    return Ledger(entries, attempt=ledger.attempt + 1, claim_token=token, next_attempt_at=now)
 
 
 def trimmed(timeline: Sequence[TimelineEvent]) -> tuple[TimelineEvent, ...]:
@@ -143,6 +156,13 @@ def trimmed(timeline: Sequence[TimelineEvent]) -> tuple[TimelineEvent, ...]:
         return tuple(timeline)
     half = TIMELINE_EVENTS // 2
     return (*timeline[:half], *timeline[-half:])
+
+
+def _doubted(ledger: Ledger) -> tuple[Entry, ...]:
+    """The entries as they are after a run that died, if one did: whoever is open may have the message already."""
+    if not ledger.claim_until:
+        return ledger.entries
+    return tuple(entry if entry.status.final else replace(entry, possible_duplicate=True) for entry in ledger.entries)
 
 
 def _after(entry: Entry, outcome: Outcome | None, *, now: float, counted: bool) -> Entry:

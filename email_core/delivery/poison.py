@@ -1,21 +1,27 @@
-"""Poison: an item that the host gave up on. Its message is ended as Failed, and the item is kept for inspection."""
+"""Poison: an item that the host gave up on. Its message is ended as Failed, and the item is kept for inspection and replay."""
 
 from __future__ import annotations
 
+import contextlib
+import traceback
 from dataclasses import dataclass, replace
+
+import msgspec
 
 from email_core import maillog
 from email_core.clock import Clock
+from email_core.delivery.kept_items import POISON, KeptItem, state_of
 from email_core.delivery.ledger import Ledger, ended
 from email_core.delivery.outcome import TimelineEvent
 from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.settle import status_update
 from email_core.delivery.spool import Spool, SpoolItem
-from email_core.errors import EntityChanged
+from email_core.errors import EntityChanged, EntityExists, EntityMissing, StorageRefused, StorageUnavailable
 from email_core.insights.activity import record
-from email_core.storage import Storage
+from email_core.storage import Storage, StorageLimit
 
-POISON = "poison"
+ERROR_CODE = "EmailDropped"
+UNREADABLE = (msgspec.MsgspecError, StorageLimit, TypeError)  # a row of another version, a name that no row can have
 REASON = "The service could not work it and gave up; its operator can look into the matter."
 
 
@@ -27,41 +33,55 @@ class PoisonKeeper:
     spool: Spool
     clock: Clock
 
+    async def note_fault(self, item: SpoolItem, error: Exception, *, tries: int) -> None:
+        """Write on the timeline what ended a run, for whoever looks at the item once it is poison. Best effort.
+
+        The type of the exception and the line of ours that it came through: its text may quote an address or a secret, and
+        stands in the log.
+        """
+        facts: dict[str, object] = {"error": type(error).__name__, "where": where_of(error), "try": tries}
+        try:
+            row = await self.spool.read(item.message, item.row, with_content=False)
+            if row is None or row.ledger.finished or row.ledger.attempt != item.attempt:
+                return
+            event = TimelineEvent(self.clock.now(), "fault", facts)
+            await self.spool.update(row, ledger=row.ledger, timeline=[*row.timeline, event])
+        except (StorageUnavailable, StorageRefused, EntityChanged, EntityMissing, *UNREADABLE) as fault:
+            maillog.fault("note-fault", error=fault, message=item.message)
+
     async def keep(self, queue: str, item_id: str, text: str, *, dequeue_count: int) -> None:
         """Keep an item of a poison queue. The copy is written first, so that a crash in between loses nothing."""
-        now = self.clock.now()
-        await self.storage.tables.upsert(
-            POISON,
-            {
-                "PartitionKey": queue,
-                "RowKey": item_id,
-                "item": text,
-                "dequeueCount": dequeue_count,
-                "keptAt": now,
-            },
-        )
-        try:
-            item = SpoolItem.decode(text)
-        except ValueError:
+        kept = KeptItem(item_id, queue, text, dequeue_count, self.clock.now())
+        with contextlib.suppress(EntityExists):  # the item is delivered again: what is kept already says more
+            await self.storage.tables.insert(POISON, kept.entity())
+        if kept.item is None:
             maillog.poisoned("-", queue=queue, item=item_id)  # not one of ours: kept, and nothing to end
             return
-        maillog.poisoned(item.message, queue=queue, item=item_id)
-        await self._end(queue, item, now)
+        maillog.poisoned(kept.item.message, queue=queue, item=item_id)
+        try:
+            await self._end(kept, kept.item)
+        except UNREADABLE as error:
+            # The item is kept; to fail here as well would only have the host try it again, and lose it in the end.
+            maillog.fault("poison", error=error, message=kept.item.message)
 
-    async def _end(self, queue: str, item: SpoolItem, now: float) -> None:
+    async def _end(self, kept: KeptItem, item: SpoolItem) -> None:
         while True:
+            now = self.clock.now()
             row = await self.spool.read(item.message, item.row, with_content=False)
             if row is None or row.facts.envelopes or row.ledger.finished or item.attempt != row.ledger.attempt:
                 return
+            await self.storage.tables.upsert(POISON, replace(kept, state=state_of(row)).entity())
             if row.ledger.claim_until > now:
-                # A run may have the message, or have died with it: the item waits for the claim to end, as any other.
+                # A run may have the message, or have died with it: the item waits for the claim to end, as any other, and
+                # is not poison yet.
                 later = replace(item, put_backs=item.put_backs + 1)
-                await self.spool.enqueue(queue, later, delay=row.ledger.claim_until - now + 1.0)
+                await self.spool.enqueue(kept.queue, later, delay=row.ledger.claim_until - now + 1.0)
+                await self.storage.tables.delete(POISON, kept.queue, kept.id)
                 return
-            event = TimelineEvent(now, "poisoned", {"why": REASON})
+            event = TimelineEvent(now, "poisoned", {"why": REASON, "item": kept.id})
             facts = row.facts
             if facts.status == "Running":
-                facts = replace(facts, status="Failed", error_code="EmailDropped", error_reason=REASON)
+                facts = replace(facts, status="Failed", error_code=ERROR_CODE, error_reason=REASON)
             after = ended(row.ledger, now=now, reason=REASON)
             try:
                 await self.spool.update(row, ledger=after, facts=facts, timeline=[*row.timeline, event])
@@ -75,4 +95,17 @@ class PoisonKeeper:
         updates = [status_update(row, facts, entry) for entry in after.entries if entry.address in ended_here]
         for update in updates:
             maillog.final(row.message, update.recipient, status=update.status)
-        await record(self.storage, updates)
+        try:
+            await record(self.storage, updates)
+        except (StorageUnavailable, StorageRefused, StorageLimit) as error:
+            # The message has ended: the item, delivered again, would find nothing to do and tell nobody either.
+            maillog.activity_lost(row.message, reason=str(error))
+
+
+def where_of(error: BaseException) -> str:
+    """Our own line that an exception came through last, as `email_core/delivery/settle.py:83`; empty when it met none."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        _, package, path = frame.filename.replace("\\", "/").rpartition("/email_core/")
+        if package:
+            return f"email_core/{path}:{frame.lineno}"
+    return ""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from email_core.delivery.outcome import Reply
 
 MAX_TEXT = 1000  # characters kept of a reply; the longest known explanations, Gmail's, have about 600
+CLOSING = 421  # RFC 5321 section 3.8: the server closes the connection after it
 _MAX_LINES = 50  # lines looked at; what follows is never read
 
 # RFC 3463 section 2: class "." subject "." detail, up to three digits each; RFC 2034 section 4 puts it first in the text.

@@ -19,6 +19,7 @@ MESSAGE_ROW = "message"
 INLINE_LIMIT = 192 * 1024  # bytes of content kept in the entity; three such parts stay below its 1 MiB
 _PROPERTY_LIMIT = 64 * 1024  # Table storage: bytes a binary property
 _HEAVY = ("content", "signed")
+SIGNED = "signed0"  # the property in which a signed message begins that is kept inline
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class MessageFacts:
     """What is known of a message when it is accepted, and what preparing adds to it.
 
     Times are in seconds since the epoch, `size` in bytes. `status` is that of the ACS operation. `envelopes` is 0 while
-    the message has not been split; then each envelope has a row of its own.
+    the message has not been split; then each envelope has a row of its own. `reopened_at` is 0 unless a message that our own
+    fault had ended was opened again: its time to live began anew then.
     """
 
     accepted_at: float
@@ -43,6 +45,7 @@ class MessageFacts:
     message_id: str = ""
     envelopes: int = 0
     bounce_domain: str = ""  # the domain of the reverse-path
+    reopened_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ _FACT_NAMES = {
     "size": "size", "request_hash": "requestHash", "api_version": "apiVersion",
     "status": "status", "error_code": "errorCode", "error_reason": "errorReason", "message_id": "messageId",
     "envelopes": "envelopes", "bounce_domain": "bounceDomain",
+    "reopened_at": "reopenedAt",
 }  # fmt: skip
 _LEDGER_NAMES = ("attempt", "claimUntil", "claimToken", "nextAttemptAt")
 _PARTS = 4  # properties that ledger and timeline may take each

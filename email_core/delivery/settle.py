@@ -56,7 +56,7 @@ class Settler:
             row.ledger,
             report,
             now=now,
-            accepted_at=facts.accepted_at,
+            accepted_at=facts.reopened_at or facts.accepted_at,
             expires_at=facts.expires_at,
             pauses=self.settings.retry_pauses,
             random=random.random,
@@ -85,17 +85,24 @@ class Settler:
         self, row: SpooledRow, ledger: Ledger, facts: MessageFacts, timeline: Sequence[TimelineEvent], signed: bytes
     ) -> None:
         changed = facts if facts != row.facts else None
+        etag = row.etag
         for pause in (*_SETTLE_PAUSES, None):
             out_of_time = pause is None or self.clock.now() + pause > row.ledger.claim_until
             try:
-                await self.spool.update(row, ledger=ledger, facts=changed, timeline=timeline, signed=signed)
+                held = replace(row, etag=etag)
+                await self.spool.update(held, ledger=ledger, facts=changed, timeline=timeline, signed=signed)
                 return
             except EntityChanged:
-                # Either the claim was taken over, or our own merge took effect and only its answer was lost.
+                # The claim was taken over; or our own merge took effect and only its answer was lost; or the row was
+                # touched without touching the claim, by a sweeper whose clock is ahead or by a note on its timeline.
                 current = await self.spool.read(row.message, row.row, with_content=False)
-                if current and (current.ledger.claim_token, current.ledger.attempt) == (ledger.claim_token, ledger.attempt):
+                if current is None or current.ledger.claim_token != ledger.claim_token:
+                    raise
+                if current.ledger.attempt == ledger.attempt:
                     return
-                raise
+                if current.ledger.attempt != row.ledger.attempt or pause is None:
+                    raise
+                etag = current.etag
             except StorageUnavailable as unavailable:
                 if out_of_time:
                     raise
@@ -106,7 +113,9 @@ class Settler:
         self, row: SpooledRow, ledger: Ledger, facts: MessageFacts, timeline: Sequence[TimelineEvent]
     ) -> None:
         """Write who has what, and leave the attempt open: the item of this run does it again for those who are left."""
-        saved = replace(ledger, attempt=row.ledger.attempt, next_attempt_at=self.clock.now())
+        # A ledger that is finished has no next attempt, or the sweeper would look for its item.
+        due = 0.0 if ledger.finished else self.clock.now()
+        saved = replace(ledger, attempt=row.ledger.attempt, next_attempt_at=due)
         try:
             await self.spool.update(row, ledger=saved, facts=facts, timeline=timeline)
         except (StorageUnavailable, StorageRefused, StorageLimit, EntityChanged) as error:

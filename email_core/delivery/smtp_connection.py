@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from aiosmtplib.esmtp import parse_esmtp_extensions
 
@@ -15,7 +16,7 @@ from email_core import maillog
 from email_core.delivery import tls_policy
 from email_core.delivery.bounce_classes import BEFORE_MAIL
 from email_core.delivery.outcome import Reply, Stage
-from email_core.delivery.reply import accepted, parse_reply
+from email_core.delivery.reply import CLOSING, accepted, parse_reply
 from email_core.delivery.routes import TlsMode
 from email_core.delivery.run import HostUnusable, Run, TlsFailed
 from email_core.delivery.smtp_wire import RawReply, SmtpWire, TlsFault, WireFault
@@ -106,14 +107,22 @@ class Connection:
                 # Our haste proves nothing about its TLS, and must not send the mail in plain.
                 raise self.lost(Stage.STARTTLS, fault.reason) from fault
             raise TlsFailed(fault.reason, host=self.hop.host, handshake=True) from fault
+        except WireFault as fault:  # before anything of TLS was said
+            reason = self._fit_reason(Stage.STARTTLS, fault)
+            run.transcript.command("STARTTLS", None, run.clock.monotonic() - started, reason)
+            raise self.lost(Stage.STARTTLS, reason) from fault
         if refusal is not None:
-            reply = _reply(refusal)
-            run.transcript.command("STARTTLS", self._fit_to_show(Stage.STARTTLS, reply), run.clock.monotonic() - started)
-            no = self.refused(Stage.STARTTLS, "refused STARTTLS after offering it", reply)
-            raise TlsFailed(no.reason, host=no.host, reply=reply, withheld=no.withheld, handshake=False)
+            self._refused_tls(run, _reply(refusal), run.clock.monotonic() - started)
         self.note_tls(run, run.clock.monotonic() - started)
         self._tls_unproven = True
         await self._hello(run)
+
+    def _refused_tls(self, run: Run, reply: Reply, seconds: float) -> NoReturn:
+        run.transcript.command("STARTTLS", self._fit_to_show(Stage.STARTTLS, reply), seconds)
+        no = self.refused(Stage.STARTTLS, "refused STARTTLS after offering it", reply)
+        if reply.code == CLOSING:
+            raise no  # it would say so to any command: no reason to send the mail in plain
+        raise TlsFailed(no.reason, host=no.host, reply=reply, withheld=no.withheld, handshake=False)
 
     def note_tls(self, run: Run, seconds: float) -> None:
         """Tell the story of an encrypted connection."""

@@ -11,14 +11,12 @@ from collections.abc import Sequence
 
 from email_core.delivery.envelope import Attempt, wire_path
 from email_core.delivery.outcome import Reply, Stage
-from email_core.delivery.reply import accepted, parse_reply
+from email_core.delivery.reply import CLOSING, accepted, parse_reply
 from email_core.delivery.run import HostUnusable, Run
 from email_core.delivery.smtp_connection import Connection
 from email_core.delivery.smtp_wire import WireFault
 from email_core.delivery.verdicts import Verdicts
 from email_core.message.address import Address
-
-_CLOSING = 421  # RFC 5321 section 3.8: the server closes the connection after it
 
 
 async def send(connection: Connection, attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run) -> bool:
@@ -101,15 +99,15 @@ async def _offer_recipients(
     """RCPT for each; those that the server took."""
     host = connection.hop.host
     taken: list[Address] = []
-    for position, recipient in enumerate(recipients):
+    for recipient in recipients:
         path = wire_path(recipient.addr_spec)
         reply = await connection.command(run, Stage.RCPT, b"RCPT TO:" + (path or b""))
         if accepted(reply):
             taken.append(recipient)
-        elif reply.code == _CLOSING:
-            # It wants no more of us now, and another host of the same receiver would only be told the same.
-            verdicts.refuse([*taken, *recipients[position:]], reply, Stage.RCPT, mx_host=host)
-            return []
+        elif reply.code == CLOSING or reply.code < 400:
+            # RFC 5321 section 3.8: about the host and not about this recipient, as a connection that is lost.
+            reason = "closed the conversation" if reply.code == CLOSING else "answered RCPT with neither yes nor no"
+            raise HostUnusable(Stage.RCPT, reason, host=host, reply=reply)
         else:
             verdicts.refuse([recipient], reply, Stage.RCPT, mx_host=host)
     return taken
@@ -124,6 +122,8 @@ async def _offer_message(
     if reply.code != 354:
         if reply.code < 400:
             raise HostUnusable(Stage.DATA, "answered DATA with something else than 354", host=host, reply=reply)
+        if reply.code < 500:  # as after MAIL: it has taken nothing, and judged nobody
+            raise HostUnusable(Stage.DATA, "did not take the message now", host=host, reply=reply)
         verdicts.refuse(taken, reply, Stage.DATA, mx_host=host)
         return False
     wire = connection.wire
@@ -142,7 +142,11 @@ async def _offer_message(
     reply = parse_reply(raw.code, raw.text.split("\n"))
     run.transcript.command(shown, reply, run.clock.monotonic() - started)
     _judge(taken, reply, verdicts, host=host, dot_sent=wire.dot_sent)
-    return wire.dot_sent
+    if reply.code == CLOSING:
+        wire.hang_up()
+    elif 300 <= reply.code <= 399:
+        wire.abort()  # it may take a QUIT for more of the message
+    return wire.dot_sent and wire.usable
 
 
 def _judge(taken: Sequence[Address], reply: Reply, verdicts: Verdicts, *, host: str, dot_sent: bool) -> None:

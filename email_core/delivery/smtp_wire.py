@@ -2,7 +2,7 @@
 
 aiosmtplib's client class is not used: it parses addresses anew with `email.utils`, which cuts a hostile one short instead
 of refusing it, and its DATA is one step, so that nobody could tell whether a connection was lost before or after the final
-dot. Its protocol class takes bytes and gives replies; what is added here is flow control and that distinction.
+dot. Its protocol class takes commands and tells of lost connections; smtp_protocol.py adds the reading of replies.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from aiosmtplib.errors import SMTPException, SMTPResponseException, SMTPServerDisconnected, SMTPTimeoutError
-from aiosmtplib.protocol import SMTPProtocol
 from aiosmtplib.response import SMTPResponse
 
 from email_core.delivery.reply import printable
+from email_core.delivery.smtp_protocol import ReplyProtocol
 
 BLOCK = 64 * 1024  # bytes of the body that are handed to the transport at once
 NEXT_ADDRESS = 0.25  # seconds until a name's next address is tried as well (Happy Eyeballs); a dead one would take all the time
@@ -31,7 +31,7 @@ class WireFault(Exception):
 
     def __init__(self, reason: str, *, said: str = "", timed_out: bool = False) -> None:
         self.ours = reason
-        self.reason = f"{reason}: {' '.join(printable(said).split())[:200]}" if said else reason
+        self.reason = f"{reason}: {printable(' '.join(said.split()))[:200]}" if said else reason
         super().__init__(self.reason)
         self.timed_out = timed_out
 
@@ -47,36 +47,10 @@ class RawReply(NamedTuple):
     text: str
 
 
-class _Protocol(SMTPProtocol):
-    """Adds what a sender of large bodies needs: whether there is room for more."""
-
-    def __init__(self) -> None:
-        super().__init__(loop=asyncio.get_running_loop())
-        self.room = asyncio.Event()
-        self.room.set()
-
-    @property
-    def has_leftovers(self) -> bool:
-        """Whether the server said more than it was asked for: that would be taken for the answer to the next command."""
-        return bool(self._buffer)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.room.clear()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.room.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self.room.set()
-
-
 class SmtpWire:
     """A connection. Every method raises WireFault when the connection failed, and it is closed then."""
 
-    def __init__(self, protocol: _Protocol) -> None:
+    def __init__(self, protocol: ReplyProtocol) -> None:
         self._protocol = protocol
         self.dot_sent = False  # whether the final dot of the last body may have reached the server
 
@@ -90,7 +64,7 @@ class SmtpWire:
         try:
             async with asyncio.timeout(timeout):
                 transport, protocol = await loop.create_connection(
-                    _Protocol, host, port, ssl=tls, server_hostname=name, happy_eyeballs_delay=NEXT_ADDRESS
+                    ReplyProtocol, host, port, ssl=tls, server_hostname=name, happy_eyeballs_delay=NEXT_ADDRESS
                 )
         except TimeoutError:  # ours, and the one of the operating system
             raise WireFault(f"no connection within {timeout:.3g} s", timed_out=True) from None
@@ -106,7 +80,7 @@ class SmtpWire:
     @property
     def usable(self) -> bool:
         """Whether the connection is open, as far as is known here."""
-        return self._protocol.is_connected and not self._protocol.has_leftovers
+        return self._protocol.is_connected and not self._protocol.unasked
 
     @property
     def peer(self) -> str:
@@ -125,29 +99,38 @@ class SmtpWire:
         cipher = session.cipher()
         return str(session.version()), str(cipher[0]) if cipher else ""
 
+    @property
+    def certificate(self) -> Mapping[str, Any]:
+        """The server's certificate as ssl.SSLSocket.getpeercert tells it; empty when there is none or nobody verified it."""
+        transport = self._protocol.transport
+        certificate = transport.get_extra_info("peercert") if transport is not None else None
+        return certificate or {}
+
     async def greeting(self, *, timeout: float) -> RawReply:
         """The server's first reply."""
         with self._faults(timeout):
-            return _checked(await self._protocol.read_response(timeout=timeout))
+            return _printable(await self._protocol.read_response(timeout=timeout))
 
     async def command(self, line: bytes, *, timeout: float) -> RawReply:
         """Send a command line, given without its end, and read the reply. Raises ValueError for a control character."""
         with self._faults(timeout):
-            self._refuse_leftovers()
-            return _checked(await self._protocol.execute_command(line, timeout=timeout))
+            self._refuse_unasked()
+            return _printable(await self._protocol.execute_command(line, timeout=timeout))
 
     async def start_tls(self, context: ssl.SSLContext, name: str, *, timeout: float) -> RawReply | None:
         """Encrypt the connection; the reply when the server refuses, else None. Raises TlsFault when the handshake fails."""
+        self._refuse_unasked()
         try:
             with self._faults(timeout):
-                await self._protocol.start_tls(context, server_hostname=name, timeout=timeout)
+                await self._start_tls(context, name, timeout)
         except ValueError as error:  # the DNS allows names that no certificate can have
             raise TlsFault("TLS: not a host name") from error
         except WireFault as fault:
             refusal = fault.__cause__
             if isinstance(refusal, SMTPResponseException) and 200 <= refusal.code <= 599:
-                return _checked((refusal.code, refusal.message))
+                return _printable((refusal.code, refusal.message))
             raise TlsFault(fault.ours, timed_out=fault.timed_out) from fault
+        self._protocol.forget_unasked()
         return None
 
     async def body(self, message: bytes, *, block_timeout: Callable[[], float], dot_timeout: Callable[[], float]) -> RawReply:
@@ -157,7 +140,9 @@ class SmtpWire:
         read what is left of the message as commands.
         """
         self.dot_sent = False
-        self._refuse_leftovers()
+        # One turn of the loop: what has come by now came before the message, and can't be the answer to it.
+        await asyncio.sleep(0)
+        self._refuse_unasked()
         # The reply is awaited from the start: one that came while nobody waited would be dropped.
         reading = asyncio.ensure_future(self._protocol.read_response())
         try:
@@ -171,7 +156,7 @@ class SmtpWire:
                 done, _ = await asyncio.wait({reading}, timeout=seconds)
                 if not done:
                     raise WireFault(f"no answer to the final dot within {seconds:.3g} s", timed_out=True)
-                reply = _checked(reading.result())
+                reply = _printable(reading.result())
         finally:
             _dismiss(reading)
         if not self.dot_sent:
@@ -194,10 +179,17 @@ class SmtpWire:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to be closed
                 cast(asyncio.WriteTransport, transport).abort()
 
-    def _refuse_leftovers(self) -> None:
-        if self._protocol.has_leftovers:
+    async def _start_tls(self, context: ssl.SSLContext, name: str, timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):  # aiosmtplib gives that much to the reply and as much to the handshake
+                await self._protocol.start_tls(context, server_hostname=name, timeout=timeout)
+        except TimeoutError as error:
+            raise SMTPTimeoutError(str(error)) from error
+
+    def _refuse_unasked(self) -> None:
+        if said := self._protocol.unasked:
             self.abort()
-            raise WireFault("the server said more than it was asked")
+            raise WireFault("the server said more than it was asked", said=said.decode("utf-8", "replace"))
 
     async def _drained(self, reading: asyncio.Task[SMTPResponse], block_timeout: Callable[[], float]) -> bool:
         """Wait until there is room for the next block; True when the server said something instead, or the connection ended."""
@@ -251,11 +243,8 @@ def _dismiss(reading: asyncio.Task[SMTPResponse]) -> None:
         reading.exception()
 
 
-def _checked(reply: tuple[int, str]) -> RawReply:
+def _printable(reply: tuple[int, str]) -> RawReply:
     code, text = reply
-    # aiosmtplib takes whatever int() takes for a code, "+1" and "-10" too (RFC 5321 section 4.2: 2yz to 5yz).
-    if not 200 <= code <= 599:
-        raise WireFault(f"not an SMTP reply: code {code}")
     # The one way in for what a server says: bytes that are no UTF-8 come as lone surrogates, which nothing can encode.
     return RawReply(code, printable(text))
 

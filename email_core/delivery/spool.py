@@ -18,6 +18,7 @@ from email_core.delivery.rows import (
     INLINE_LIMIT,
     LIGHT,
     MESSAGE_ROW,
+    SIGNED,
     MessageFacts,
     SpooledRow,
     chunks,
@@ -26,7 +27,7 @@ from email_core.delivery.rows import (
     row_of,
     timeline_of,
 )
-from email_core.errors import EntityExists, EntityMissing, StorageUnavailable
+from email_core.errors import EntityChanged, EntityExists, EntityMissing, StorageUnavailable
 from email_core.storage import Insert, Merge, Storage, Value, text_literal
 
 MESSAGES = "messages"
@@ -121,6 +122,16 @@ class Spool:
             raise EntityMissing(f"no signed message in {row.message} {row.row}")
         return signed
 
+    async def queue_of(self, row: SpooledRow) -> str:
+        """The queue on which the next item of a row belongs: a message that was not signed yet has to be prepared first.
+
+        The row may have been read without its content: whether there is a signed message costs one round trip then.
+        """
+        if row.row != MESSAGE_ROW or row.signed or row.signed_blob:
+            return DELIVERIES
+        signed = await self._storage.tables.get(MESSAGES, row.message, row.row, select=(SIGNED,))
+        return DELIVERIES if signed is not None and signed.values.get(SIGNED) else SUBMISSIONS
+
     async def update(
         self,
         row: SpooledRow,
@@ -156,22 +167,31 @@ class Spool:
         ledgers: Sequence[Ledger],
         timeline: Sequence[TimelineEvent],
         signed: bytes,
+        now: float,
     ) -> None:
         """Give each envelope a row and an item of its own, in one transaction with the message's row.
 
-        The items are enqueued first, with a delay: an item without its row is put back, a row without its item is lost.
+        The items are enqueued first, with a delay: an item without its row is put back, a row without its item has to wait
+        for the sweeper, which looks at when the attempt was due. Raises EntityExists or EntityChanged when another run has
+        the message.
         """
         blob = f"{row.message}/signed"
         await self._storage.content.put(blob, signed)
         names = [f"envelope:{number:03}" for number in range(1, len(ledgers) + 1)]
         await asyncio.gather(*(self.enqueue(DELIVERIES, SpoolItem(row.message, name), delay=SPLIT_DELAY) for name in names))
         inserts = [
-            Insert({"PartitionKey": row.message, "RowKey": name, **facts_of(facts), **ledger_of(ledger), "signedBlob": blob})
-            for name, ledger in zip(names, ledgers, strict=True)
+            Insert({"PartitionKey": row.message, "RowKey": name, **facts_of(facts), **ledger_of(due), "signedBlob": blob})
+            for name, due in zip(names, (replace(each, next_attempt_at=now + SPLIT_DELAY) for each in ledgers), strict=True)
         ]
         done = Ledger(row.ledger.entries, attempt=row.ledger.attempt + 1, claim_token=row.ledger.claim_token)
         changes = {**facts_of(replace(facts, envelopes=len(names))), **ledger_of(done), **timeline_of(timeline)}
-        await self._storage.tables.transact(MESSAGES, [*inserts, Merge(row.message, row.row, changes, row.etag)])
+        try:
+            await self._storage.tables.transact(MESSAGES, [*inserts, Merge(row.message, row.row, changes, row.etag)])
+        except (EntityExists, EntityChanged):
+            # Our own transaction took effect and its answer was lost, or another run has the message.
+            current = await self.read(row.message, with_content=False)
+            if current is None or not current.facts.envelopes or current.ledger.claim_token != row.ledger.claim_token:
+                raise
 
     async def _stored(self, name: str, content: bytes, blob: str) -> dict[str, Value]:
         if len(content) <= INLINE_LIMIT:

@@ -44,6 +44,10 @@ class Transcript:
         """A pooled connection was taken; `messages` were sent over it before."""
         self._add("reuse", host=host, address=address, port=port, messages=messages)
 
+    def skipped(self, host: str, address: str, port: int, failures: int, why: str) -> None:
+        """A next hop was not dialled, because it gave no ready connection so many times in a row."""
+        self._add("skipped", host=host, address=address, port=port, failures=failures, why=why)
+
     def tls(self, host: str, version: str, cipher: str, *, verified: bool, seconds: float) -> None:
         self._add("tls", host=host, version=version, cipher=cipher, verified=verified, seconds=_rounded(seconds))
 
@@ -66,6 +70,10 @@ class Transcript:
             bounce_class=bounce_class,
             disposition=str(disposition),
         )
+
+    def indeterminate(self, recipients: Sequence[str], stage: Stage, why: str) -> None:
+        """Nobody can know whether the receiver has the message (RFC 1047): it will be sent again, and may be there twice."""
+        self._add("indeterminate", recipients=list(recipients), stage=str(stage), why=why)
 
     def gave_up(self, stage: Stage, why: str) -> None:
         """The attempt ended before its time at that stage."""

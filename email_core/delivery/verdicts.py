@@ -89,6 +89,8 @@ class Verdicts:
         if not recipients:
             return
         verdict = classify(reply, stage=stage, mx_host=mx_host, recipients=self._recipients)
+        if indeterminate:
+            self._transcript.indeterminate([recipient.addr_spec for recipient in recipients], stage, reason)
         self._tell(recipients, stage, replace(verdict, disposition=Disposition.DEFERRED))
         for recipient in recipients:
             self.settle(

@@ -252,7 +252,7 @@ class Directory:
                 SigningKey(
                     domain=document.signing_domain,
                     selector=selector.name,
-                    private_key=load_private_key(self._open(selector.private_key, document.id)),
+                    private_key=load_private_key(self._open(selector.private_key, document.id), was_sealed=True),
                 )
                 for selector in document.selectors
                 if selector.active

@@ -21,7 +21,7 @@ from email_core.delivery.settle import Settler, waiting
 from email_core.delivery.spool import SUBMISSIONS, Spool, SpoolItem
 from email_core.domains.directory import Directory
 from email_core.domains.sending import SendingDomain
-from email_core.errors import ConfigurationMissing
+from email_core.errors import ConfigurationMissing, WorkerBusy
 from email_core.message.compose import compose
 from email_core.message.draft import Draft, decode_draft
 from email_core.settings import Settings
@@ -57,6 +57,13 @@ class Preparer:
         row = await self.claims.take(SUBMISSIONS, item, dequeue_count=dequeue_count)
         if row is None:
             return
+        try:
+            async with self.deliverer.room.place(row.facts.size):
+                await self._prepare(row)
+        except WorkerBusy as busy:
+            await self.deliverer.put_back(SUBMISSIONS, item, row, busy)
+
+    async def _prepare(self, row: SpooledRow) -> None:
         async with self.claims.released_on_fault(row):
             prepared = await self._prepared(row)
         if prepared is None:
@@ -69,7 +76,14 @@ class Preparer:
         if len(ledgers) > 1:
             timeline = [*row.timeline, prepared.event]
             async with self.claims.released_on_fault(row):
-                await self.spool.split(row, facts=prepared.facts, ledgers=ledgers, timeline=timeline, signed=prepared.signed)
+                await self.spool.split(
+                    row,
+                    facts=prepared.facts,
+                    ledgers=ledgers,
+                    timeline=timeline,
+                    signed=prepared.signed,
+                    now=self.clock.now(),
+                )
             return
         report = await self.deliverer.attempt(row, prepared.facts, prepared.signed, impatient=True)
         story = replace(report, timeline=(prepared.event, *report.timeline))

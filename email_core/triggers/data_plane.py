@@ -1,17 +1,23 @@
-"""The data plane: `POST /emails:send` and `GET /emails/operations/{id}`, each as one readable list of steps."""
+"""The data plane: `POST /emails:send`, `GET /emails/operations/{id}` and its explanation, each as a readable list of steps."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 import azure.functions as func
+import msgspec
 
 from email_core.auth.hmac_access_key import SignedRequest, verify
 from email_core.data_plane import operation, refusals
 from email_core.data_plane.api_version import check_api_version
 from email_core.data_plane.sandbox_limits import DomainKind, Kind
 from email_core.data_plane.send_request import parse_send_request
+from email_core.delivery.capacity import SMALL
 from email_core.delivery.ledger import Entry
 from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.domains.sending import CommunicationService
@@ -20,9 +26,11 @@ from email_core.services import Services, Worker
 from email_core.submission.accept import Submission, accept
 from email_core.triggers.http_exchange import Exchange, answer, json_response
 
+T = TypeVar("T")
+
 
 def register(app: func.FunctionApp, worker: Worker) -> None:
-    """Register the two operations of the data plane."""
+    """Register the two operations of the data plane, and our own one that explains."""
 
     @app.route(route="emails:send", methods=["POST"])
     async def emails_send(req: func.HttpRequest) -> func.HttpResponse:
@@ -32,17 +40,26 @@ def register(app: func.FunctionApp, worker: Worker) -> None:
     async def emails_get_send_result(req: func.HttpRequest) -> func.HttpResponse:
         return await answer(worker, req, get_send_result)
 
+    @app.route(route="emails/operations/{operationId}/explanation", methods=["GET"])
+    async def emails_explain(req: func.HttpRequest) -> func.HttpResponse:
+        return await answer(worker, req, explain)
+
 
 async def send(services: Services, exchange: Exchange) -> func.HttpResponse:
     """`Email_Send` of the ACS data plane."""
-    settings = services.settings
-    _check_size(exchange, settings.max_request_bytes)
+    _check_size(exchange, services.settings.max_request_bytes)
     api_version = check_api_version(exchange.query.get("api-version"))
+    async with services.admission.place(len(exchange.body)):
+        return await _send(services, exchange, api_version)
+
+
+async def _send(services: Services, exchange: Exchange, api_version: str) -> func.HttpResponse:
+    settings = services.settings
     service, host = await _authenticate(services, exchange)
     now = services.clock.now()
-    request_hash = hashlib.sha256(exchange.body).hexdigest()
+    request_hash = await _off_the_loop(exchange.body, lambda body: hashlib.sha256(body).hexdigest())
     operation_id = _operation_id(exchange, service, request_hash, now)
-    draft = parse_send_request(exchange.body, max_recipients=settings.max_recipients)
+    draft = await _off_the_loop(exchange.body, partial(parse_send_request, max_recipients=settings.max_recipients))
     if services.sandbox_limits is not None:
         domain = await services.directory.sending_domain(service, draft.sender)
         _admit(services, Kind.SEND, managed=domain.managed)
@@ -63,13 +80,7 @@ async def send(services: Services, exchange: Exchange) -> func.HttpResponse:
 
 async def get_send_result(services: Services, exchange: Exchange) -> func.HttpResponse:
     """`Email_GetSendResult` of the ACS data plane, with the recipients' own states as additional fields."""
-    check_api_version(exchange.query.get("api-version"))
-    service, _ = await _authenticate(services, exchange)
-    name = exchange.target.partition("?")[0].rstrip("/").rpartition("/")[2]
-    operation_id = operation.canonical_operation_id(name)
-    row = await services.spool.read(f"{service.key}:{operation_id}", with_content=False) if operation_id else None
-    if row is None:
-        raise refusals.operation_not_found(name)
+    row = await _own_row(services, exchange, exchange.target.partition("?")[0].rstrip("/").rpartition("/")[2])
     if services.sandbox_limits is not None:
         domain = await services.directory.domain(row.facts.domain)
         _admit(services, Kind.GET_STATUS, managed=domain is None or domain.managed)
@@ -77,7 +88,7 @@ async def get_send_result(services: Services, exchange: Exchange) -> func.HttpRe
     status = operation.OperationStatus(row.facts.status)
     facts = row.facts
     view = operation.OperationView(
-        id=operation_id,
+        id=row.operation_id,
         status=status,
         error=_error(facts),
         recipients=tuple(_recipient(spooled, entry) for spooled in rows for entry in spooled.ledger.entries),
@@ -87,6 +98,28 @@ async def get_send_result(services: Services, exchange: Exchange) -> func.HttpRe
     return json_response(200, operation.operation_body(view), headers)
 
 
+async def explain(services: Services, exchange: Exchange) -> func.HttpResponse:
+    """The story of a message in plain words: an operation of ours, for whoever may ask for the message's status."""
+    from email_core.explain.story import explain_message  # not at a cold start: few ask for it
+
+    path = exchange.target.partition("?")[0].rstrip("/")
+    row = await _own_row(services, exchange, path.removesuffix("/explanation").rpartition("/")[2])
+    envelopes = await services.spool.envelopes(row.message) if row.facts.envelopes else []
+    explanation = explain_message(row, envelopes, now=services.clock.now())
+    return json_response(200, msgspec.json.encode(explanation))
+
+
+async def _own_row(services: Services, exchange: Exchange, name: str) -> SpooledRow:
+    """The row of the operation of that name. One that belongs to another service is answered as one that is not there."""
+    check_api_version(exchange.query.get("api-version"))
+    service, _ = await _authenticate(services, exchange)
+    operation_id = operation.canonical_operation_id(name)
+    row = await services.spool.read(f"{service.key}:{operation_id}", with_content=False) if operation_id else None
+    if row is None:
+        raise refusals.operation_not_found(name)
+    return row
+
+
 def _check_size(exchange: Exchange, most: int) -> None:
     """Refuse by the declared length, before the body counts: a host may have left a body that is too large unread."""
     declared = exchange.headers.get("content-length", "")
@@ -94,6 +127,11 @@ def _check_size(exchange: Exchange, most: int) -> None:
         raise refusals.body_too_large(most)
     if not exchange.body:
         raise refusals.length_required()
+
+
+async def _off_the_loop(body: bytes, read: Callable[[bytes], T]) -> T:
+    """What is read of a body; a large one is read in a thread, or the 50 ms that 10 MB take would hold up all others."""
+    return await asyncio.to_thread(read, body) if len(body) > SMALL else read(body)
 
 
 def _operation_id(exchange: Exchange, service: CommunicationService, request_hash: str, now: float) -> str:

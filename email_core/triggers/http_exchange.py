@@ -6,6 +6,8 @@ faults into ACS's error body. The steps between are the function's own, one read
 
 from __future__ import annotations
 
+import math
+import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -15,10 +17,19 @@ import azure.functions as func
 from email_core import maillog
 from email_core.data_plane import refusals
 from email_core.data_plane.error_body import error_body, error_headers
-from email_core.errors import DomainNotLinked, OperationReused, RequestRefused, SenderUnknown, StorageUnavailable
+from email_core.errors import (
+    DomainNotLinked,
+    OperationReused,
+    RequestRefused,
+    SenderUnknown,
+    StorageUnavailable,
+    WorkerBusy,
+)
 from email_core.services import Services, Worker
 
-BUSY_SECONDS = 5  # what a client is told to wait when storage does not answer
+BUSY_SECONDS = 5  # what a client is told to wait when storage does not answer, and does not say for how long
+LONGEST_BUSY_SECONDS = 60  # whatever storage says: the official clients do wait that long
+SHED_SECONDS = (2, 8)  # what clients are told to wait whose requests were too many: not all of them the same
 
 _default_port = re.compile(r":(?:443|80)\Z")
 
@@ -63,7 +74,9 @@ async def answer(worker: Worker, request: func.HttpRequest, handle: Handler) -> 
     except OperationReused as error:
         response = _refused(refusals.operation_id_conflict(str(error)), request_id)
     except StorageUnavailable as error:
-        response = _refused(refusals.service_unavailable(BUSY_SECONDS, str(error)), request_id)
+        response = _refused(refusals.service_unavailable(_busy_seconds(error), str(error)), request_id)
+    except WorkerBusy as error:
+        response = _refused(refusals.too_busy(random.randint(*SHED_SECONDS), str(error)), request_id)  # noqa: S311
     except Exception as error:
         maillog.fault("http", error=error, request=request_id)
         response = _refused(refusals.internal_server_error(repr(error)), request_id)
@@ -100,6 +113,11 @@ def read_exchange(request: func.HttpRequest, public_host: str) -> Exchange:
 def json_response(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> func.HttpResponse:
     """An answer with a JSON body."""
     return func.HttpResponse(body, status_code=status, mimetype="application/json", headers=dict(headers or {}))
+
+
+def _busy_seconds(error: StorageUnavailable) -> int:
+    """What storage asked for, within bounds."""
+    return min(max(math.ceil(error.retry_after), 1), LONGEST_BUSY_SECONDS) if error.retry_after else BUSY_SECONDS
 
 
 def _refused(refusal: RequestRefused, request_id: str) -> func.HttpResponse:

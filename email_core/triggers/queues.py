@@ -47,8 +47,18 @@ def register(app: func.FunctionApp, worker: Worker) -> None:
 
 async def _work(services: Services, queue: str, msg: func.QueueMessage, work: Work) -> None:
     item = SpoolItem.decode(msg.get_body())
+    tries = msg.dequeue_count or 1
     try:
-        await work(item, dequeue_count=msg.dequeue_count or 1)
+        await _work_or_postpone(services, queue, item, tries, work)
+    except Exception as error:
+        # The host tells why in its log, and an item of a poison queue tells nothing: what is known is noted with the message.
+        await services.poison_keeper.note_fault(item, error, tries=tries)
+        raise
+
+
+async def _work_or_postpone(services: Services, queue: str, item: SpoolItem, tries: int, work: Work) -> None:
+    try:
+        await work(item, dequeue_count=tries)
     except (StorageUnavailable, StorageRefused) as fault:
         # Storage that is away for a while must not use up the tries of every item and end all mail as Failed.
         maillog.fault(queue, error=fault, message=item.message)

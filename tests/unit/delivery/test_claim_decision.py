@@ -18,7 +18,17 @@ DONE = Ledger((Entry("a@x.test", status=RecipientStatus.DELIVERED),), attempt=1)
 SECOND = replace(OPEN, attempt=1)
 HELD = replace(OPEN, claim_until=NOW + 100, claim_token="other")
 RAN_OUT = replace(OPEN, claim_until=NOW - 1, claim_token="other")
+PUT_BACK = Verdict.PUT_BACK
+NEVER_CLAIMED = replace(OPEN, next_attempt_at=NOW + 3600)
 FACTS = MessageFacts(NOW, NOW + 1000, "http", "s@d.test", "/domain", 10, "hash")
+
+
+def due_in(seconds: float) -> Ledger:
+    """A deferred ledger whose next attempt is due after that long."""
+    return replace(SECOND, claim_token="settled", next_attempt_at=NOW + seconds)
+
+
+LATER = due_in(300)
 
 
 def row_of(ledger: Ledger, *, envelopes: int = 0) -> SpooledRow:
@@ -47,6 +57,15 @@ def row_of(ledger: Ledger, *, envelopes: int = 0) -> SpooledRow:
         ("the same after a while", None, 0, 5, 1, Verdict.PUT_BACK, 32),
         ("the same after twenty minutes", None, 0, MOST_PUT_BACKS, 1, Verdict.DROP, 0),
         ("an item that was put back too often", row_of(HELD), 0, MOST_PUT_BACKS, 1, Verdict.POISON, 0),
+        ("an item before its attempt is due", row_of(LATER), 1, 0, 1, Verdict.PUT_BACK, 300),
+        ("the same, delivered again", row_of(LATER), 1, 0, 2, Verdict.PUT_BACK, 300),
+        ("the same, put back too often: its time is waited for first", row_of(LATER), 1, MOST_PUT_BACKS, 1, PUT_BACK, 300),
+        ("the same, due in hours: looked at again before", row_of(due_in(6 * 3600)), 1, 0, 1, Verdict.PUT_BACK, 900),
+        ("the same, due in a time that no schedule has", row_of(due_in(25 * 3600)), 1, 0, 1, Verdict.CLAIM, 0),
+        ("an item whose worker's clock is seconds behind", row_of(due_in(9)), 1, 0, 1, Verdict.CLAIM, 0),
+        ("an item that is late", row_of(due_in(-3600)), 1, 0, 1, Verdict.CLAIM, 0),
+        ("a first item, accepted by a worker whose clock is ahead", row_of(NEVER_CLAIMED), 0, 0, 1, Verdict.CLAIM, 0),
+        ("a stale item of a message that is due later", row_of(LATER), 0, 0, 1, Verdict.DROP, 0),
     ],
     ids=lambda value: value if isinstance(value, str) and " " in value else "",
 )
@@ -58,8 +77,23 @@ def test_decide(
     assert (decision.verdict, decision.delay) == (verdict, delay), situation
 
 
-def test_decide_claim_far_in_the_future_waits_no_longer_than_a_claim_can_last() -> None:
-    """A clock that was an hour ahead wrote the claim; the item must not wait for that hour."""
-    row = row_of(replace(OPEN, claim_until=NOW + 3900))
-    decision = decide(SpoolItem("svc:op"), row, dequeue_count=2, now=NOW, longest_claim=300)
-    assert (decision.verdict, decision.delay) == (Verdict.PUT_BACK, 301)
+@pytest.mark.parametrize("put_backs", [0, 1, MOST_PUT_BACKS])
+def test_decide_claim_far_in_the_future_waits_a_claim_at_a_time_and_is_never_poison(put_backs: int) -> None:
+    """A clock that was an hour ahead wrote the claim; nothing is wrong with the message."""
+    row = row_of(replace(HELD, claim_until=NOW + 3900, next_attempt_at=NOW + 3900))
+    item = SpoolItem("svc:op", put_backs=put_backs)
+    decision = decide(item, row, dequeue_count=2, now=NOW, longest_claim=300)
+    assert (decision.verdict, decision.delay, decision.counted) == (Verdict.PUT_BACK, 301, False)
+
+
+def test_decide_claim_that_ends_in_a_time_that_no_clock_can_mean_is_poison_in_the_end() -> None:
+    row = row_of(replace(HELD, claim_until=NOW + 25 * 3600))
+    waiting = decide(SpoolItem("svc:op"), row, dequeue_count=2, now=NOW, longest_claim=300)
+    exhausted = decide(SpoolItem("svc:op", put_backs=MOST_PUT_BACKS), row, dequeue_count=1, now=NOW, longest_claim=300)
+    assert (waiting.verdict, waiting.counted, exhausted.verdict) == (Verdict.PUT_BACK, True, Verdict.POISON)
+
+
+def test_decide_item_before_its_time_is_put_back_without_being_counted() -> None:
+    early = decide(SpoolItem("svc:op", attempt=1), row_of(LATER), dequeue_count=1, now=NOW, longest_claim=300)
+    held = decide(SpoolItem("svc:op"), row_of(HELD), dequeue_count=2, now=NOW, longest_claim=300)
+    assert (early.counted, held.counted) == (False, True)

@@ -6,6 +6,7 @@ import pytest
 
 from email_core.clock import SystemClock
 from email_core.delivery.connection_pool import ConnectionPool
+from email_core.delivery.destinations import Destinations
 from email_core.delivery.dialler import Dialler
 from email_core.delivery.outcome import Disposition
 from email_core.delivery.routes import TlsMode
@@ -154,7 +155,7 @@ async def test_connection_closed_by_the_server_while_idle_is_replaced() -> None:
     async with SmtpReceiver({".": "250 taken"}) as receiver:
         sender = courier(f"capture://127.0.0.1:{receiver.port}")
         await sender.attempt_delivery(attempt())
-        for conversation in list(receiver._conversations):
+        for conversation in list(receiver.conversations):
             conversation.cancel()
         await asyncio.wait_for(receiver.ended.wait(), 5)
         report = await sender.attempt_delivery(attempt())
@@ -165,7 +166,7 @@ async def test_connection_closed_by_the_server_while_idle_is_replaced() -> None:
 
 async def test_connection_whose_reset_fails_is_not_kept() -> None:
     async with SmtpReceiver({"RCPT": "550 5.1.1 no", "RSET": DROP}) as receiver:
-        dialler = Dialler(SystemClock())
+        dialler = Dialler(SystemClock(), Destinations(SystemClock()))
         sender = courier(f"capture://127.0.0.1:{receiver.port}")
         sender._dialler = dialler
         report = await sender.attempt_delivery(attempt())

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from email_core.delivery.ledger import TIMELINE_EVENTS, Entry, Ledger, claimed, ended, settled, trimmed
+from email_core.delivery.ledger import (
+    POISONED,
+    TIMELINE_EVENTS,
+    Entry,
+    Ledger,
+    claimed,
+    ended,
+    reopened,
+    settled,
+    trimmed,
+)
 from email_core.delivery.outcome import AttemptReport, Disposition, Outcome, Reply, TimelineEvent
 from email_core.message.status import RecipientStatus
 from email_core.settings import RETRY_PAUSES
@@ -130,6 +140,35 @@ def test_ended_fails_what_is_open_and_keeps_what_is_final() -> None:
     after = ended(done, now=NOW, reason="our own fault")
     assert [entry.status for entry in after.entries] == ["Delivered", "Failed"]
     assert after.attempt == done.attempt + 1
+
+
+def test_ended_after_a_run_that_died_doubts_who_was_open() -> None:
+    done = settle(ledger_of("a@x.test", "b@x.test"), Outcome("a@x.test", Disposition.DELIVERED)).ledger
+    after = ended(claimed(done, token="died", until=NOW + 300), now=NOW + 400, reason="our own fault")
+    assert [(entry.status, entry.possible_duplicate) for entry in after.entries] == [("Delivered", False), ("Failed", True)]
+    assert (after.claim_until, after.next_attempt_at) == (0.0, 0.0)
+
+
+def test_reopened_opens_what_was_ended_and_nothing_else() -> None:
+    refused = Outcome("b@x.test", Disposition.FAILED, Reply(554, "5.7.1", "no"), rule="some-rule")
+    first = settle(ledger_of("a@x.test", "b@x.test", "c@x.test"), Outcome("a@x.test", Disposition.DELIVERED), refused).ledger
+    after = ended(first, now=NOW, reason="our own fault")
+    opened = reopened(after, now=NOW + 50, token="replay")
+    assert [(entry.status, entry.tries, entry.rule) for entry in opened.entries] == [
+        ("Delivered", 1, ""),
+        ("Failed", 1, "some-rule"),
+        ("Deferred", 1, ""),
+    ]
+    assert opened.entries[2].reply == ""
+    assert opened.attempt == after.attempt + 1
+    assert (opened.claim_token, opened.claim_until, opened.next_attempt_at) == ("replay", 0.0, NOW + 50)
+
+
+def test_reopened_recipient_that_was_never_tried_is_pending_and_keeps_its_doubt() -> None:
+    died = claimed(ledger_of("a@x.test"), token="died", until=NOW - 10)
+    [entry] = reopened(ended(died, now=NOW, reason="our own fault"), now=NOW, token="replay").entries
+    assert (entry.status, entry.possible_duplicate, entry.rule) == ("Pending", True, "")
+    assert POISONED not in (entry.rule, entry.reply)
 
 
 def test_trimmed_long_timeline_keeps_beginning_and_end() -> None:

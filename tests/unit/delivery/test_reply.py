@@ -46,10 +46,10 @@ def test_reply_of_five_hundred_lines_is_cut() -> None:
 
 
 def test_reply_with_one_endless_line_is_cut_without_being_worked_through() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     reply = parse_reply(550, ["5.7.1 " + "\x00" * 50_000_000])
     assert len(reply.text) == MAX_TEXT
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 @pytest.mark.parametrize(
