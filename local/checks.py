@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -16,11 +17,19 @@ def run_checks(root: Path, *, fast: bool, pytest_arguments: Sequence[str]) -> in
         ["ruff", "check"],
         ["ruff", "format", "--check"],
         ["mypy"],
-        ["pytest", *(["-m", "not peers"] if fast else []), *pytest_arguments],
+        ["pytest", *(["-m", "not peers"] if fast else []), *(pytest_arguments or _side_by_side())],
     ]
     statuses = [_run(root, check) for check in checks]
     failed = [status for status in statuses if status]
     return failed[0] if failed else 0
+
+
+def _side_by_side() -> list[str]:
+    """Options with which all tests run in several processes: most of them wait for a peer or a time-out most of the time.
+
+    Each process gets a few tests at a time, for a few tests take minutes.
+    """
+    return ["-n", str(min((os.cpu_count() or 1) + 1, 4)), "--dist", "load", "--maxschedchunk", "8"]
 
 
 def _run(root: Path, words: Sequence[str]) -> int:

@@ -19,6 +19,10 @@ exit status:
   test   0 all passed, otherwise that of the first check that failed
   send   0 every recipient is delivered, 1 something was refused or bounced, 3 nothing is running there,
          4 not final yet when the time was over
+  explain  0 it is explained, 1 there is no such message or it may not be read, 3 nothing is running there
+  doctor   0 nothing is wrong, 1 something is
+  poison   0 done, 1 there is no such item, or one that could not be replayed
+  bench    0 measured, 1 something could not be measured
   all    2 a wrong command line, 69 Python or Node is missing or too old, or an installation failed
 """
 
@@ -62,6 +66,26 @@ def parser() -> argparse.ArgumentParser:
     from local.send_options import add_send_options
 
     add_send_options(send)
+
+    explain = commands.add_parser("explain", help="tell the story of a message, or what a reply of a server means")
+    from local.explain_options import add_explain_options
+
+    add_explain_options(explain)
+
+    doctor = commands.add_parser("doctor", help="look for what is wrong with an installation, and say what to do about it")
+    from local.doctor_options import add_doctor_options
+
+    add_doctor_options(doctor)
+
+    poison = commands.add_parser("poison", help="look at what could not be worked, and have it worked again")
+    from local.poison_options import add_poison_options
+
+    add_poison_options(poison)
+
+    bench = commands.add_parser("bench", help="measure speed and memory beside peers")
+    from local.bench_options import add_bench_options
+
+    add_bench_options(bench)
     return whole
 
 
@@ -117,11 +141,43 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
         from local.checks import run_checks
 
         return run_checks(root, fast=line.options.fast, pytest_arguments=line.others)
-    if line.options.command == "send":
-        from local.send import send
+    if line.options.command == "bench":
+        from bench.run import bench
 
-        return send(line.options, root)
-    return _in_a_world(line, root)
+        return bench(line.options, root)
+    if line.options.command in ("up", "exec"):
+        return _in_a_world(line, root)
+    return _command(line.options, root)
+
+
+def _command(options: argparse.Namespace, root: Path) -> int:
+    """A command that asks something of an installation."""
+    from email_core.errors import StorageRefused, StorageUnavailable
+    from email_core.sealing import SealingError
+    from email_core.settings import SettingsError
+    from local.host_settings import HostSettingsError
+    from local.installation import NoInstallation
+
+    try:
+        match options.command:
+            case "send":
+                from local.send import send
+
+                return send(options, root)
+            case "explain":
+                from local.explain import explain
+
+                return explain(options, root)
+            case "doctor":
+                from local.doctor.run import doctor
+
+                return doctor(options, root)
+            case _:
+                from local.poison import poison
+
+                return poison(options, root)
+    except (HostSettingsError, NoInstallation, SealingError, SettingsError, StorageRefused, StorageUnavailable) as error:
+        return _failed(str(error))
 
 
 def _in_a_world(line: CommandLine, root: Path) -> int:

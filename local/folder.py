@@ -65,6 +65,11 @@ class Folder:
     def environment_file(self) -> Path:
         return self.state / "env"
 
+    @property
+    def app_settings_file(self) -> Path:
+        """What the functions of this world run with, for the operator's commands; it holds secrets."""
+        return self.state / "app-settings"
+
     def secret(self, name: str, make: Callable[[], str]) -> str:
         """The content of a file that only its owner can read, made the first time."""
         path = self.state / name

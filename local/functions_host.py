@@ -21,11 +21,11 @@ from email_core.clock import SystemClock
 from email_core.settings import Settings, SettingsError, StorageSettings
 from local.connections import Connections
 from local.function_index import HostedFunction, IndexingError, load_functions
-from local.host_settings import HostSettings, HostSettingsError, load_app_settings, load_host_settings
+from local.host_settings import HostSettings, HostSettingsError, is_disabled, load_app_settings, load_host_settings
 from local.http_server import BODY_LIMIT, HttpFront, HttpServer, HttpSettings, build_routes
 from local.invocation import Invoker
 from local.ports import PortUnavailable, listen
-from local.queue_listener import QueueListener
+from local.queue_listener import VISIBILITY, QueueListener
 from local.timer_listener import TimerListener
 
 STOP_PATIENCE = 20  # seconds that running functions are given when the host stops
@@ -45,7 +45,7 @@ class Listener(Protocol):
 class HostOptions:
     """Where the app is and how it is reached; `state` is the folder for schedule statuses.
 
-    A port that is None is not opened, one that is 0 is chosen by the system.
+    A port that is None is not opened, one that is 0 is chosen by the system. `visibility` and `patience` are in seconds.
     """
 
     root: Path
@@ -54,6 +54,8 @@ class HostOptions:
     https_port: int | None = None
     certificate: Path | None = None
     key: Path | None = None
+    visibility: float = VISIBILITY
+    patience: int = STOP_PATIENCE
 
 
 async def serve(options: HostOptions, environment: MutableMapping[str, str]) -> None:
@@ -65,7 +67,7 @@ async def serve(options: HostOptions, environment: MutableMapping[str, str]) -> 
     app_settings = load_app_settings(options.root / "local.settings.json", environment)
     environment.update(app_settings)
     host = load_host_settings(options.root / "host.json")
-    functions = load_functions(options.root)
+    functions = _enabled(load_functions(options.root), app_settings)
     connections = Connections(app_settings, host.queues)
     threads = app_settings.get("PYTHON_THREADPOOL_THREAD_COUNT", "")
     invoker = Invoker(connections.send, host.function_timeout, int(threads) if threads.isdecimal() else None)
@@ -73,15 +75,23 @@ async def serve(options: HostOptions, environment: MutableMapping[str, str]) -> 
         routes = build_routes(functions, host.route_prefix)
         front = HttpFront(routes, invoker, _http_settings(app_settings))
         listeners = [
-            *_queue_listeners(functions, connections, invoker, host),
+            *_queue_listeners(functions, connections, invoker, host, options.visibility),
             *_timers(functions, invoker, options, app_settings),
         ]
         servers = _servers(front, options)
         _tell(functions)
-        await _run(listeners, servers)
+        await _run(listeners, servers, options.patience)
     finally:
         invoker.close()
         await connections.close()
+
+
+def _enabled(functions: Sequence[HostedFunction], app_settings: Mapping[str, str]) -> list[HostedFunction]:
+    """As the host: nothing triggers a function that a setting disables, and its route is not there."""
+    disabled = [function.name for function in functions if is_disabled(function.name, app_settings)]
+    if disabled:
+        _log.warning("Disabled by app settings: %s", ", ".join(disabled))
+    return [function for function in functions if function.name not in disabled]
 
 
 def _http_settings(app_settings: Mapping[str, str]) -> HttpSettings:
@@ -100,7 +110,7 @@ def _http_settings(app_settings: Mapping[str, str]) -> HttpSettings:
 
 
 def _queue_listeners(
-    functions: Sequence[HostedFunction], connections: Connections, invoker: Invoker, host: HostSettings
+    functions: Sequence[HostedFunction], connections: Connections, invoker: Invoker, host: HostSettings, visibility: float
 ) -> list[Listener]:
     return [
         QueueListener(
@@ -110,6 +120,7 @@ def _queue_listeners(
             connections.creator(str(function.trigger["connection"])),
             invoker,
             host.queues,
+            visibility=visibility,
         )
         for function in functions
         if function.trigger_type == "queueTrigger"
@@ -129,9 +140,9 @@ def _timers(
 def _servers(front: HttpFront, options: HostOptions) -> list[tuple[HttpServer, int]]:
     servers = []
     if options.http_port is not None:
-        servers.append((HttpServer(front, stop_seconds=STOP_PATIENCE), options.http_port))
+        servers.append((HttpServer(front, stop_seconds=options.patience), options.http_port))
     if options.https_port is not None:
-        secured = HttpServer(front, stop_seconds=STOP_PATIENCE, certificate=options.certificate, key=options.key)
+        secured = HttpServer(front, stop_seconds=options.patience, certificate=options.certificate, key=options.key)
         servers.append((secured, options.https_port))
     return servers
 
@@ -151,7 +162,7 @@ def _tell(functions: Sequence[HostedFunction]) -> None:
         )  # fmt: skip
 
 
-async def _run(listeners: Sequence[Listener], servers: Sequence[tuple[HttpServer, int]]) -> None:
+async def _run(listeners: Sequence[Listener], servers: Sequence[tuple[HttpServer, int]], patience: int) -> None:
     """Until a signal: then nothing new is taken, what runs is finished, and everything has ended on return."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -170,7 +181,7 @@ async def _run(listeners: Sequence[Listener], servers: Sequence[tuple[HttpServer
     _log.info("Stopping")
     for server, _ in servers:
         server.should_exit = True
-    await asyncio.gather(*(listener.stop(STOP_PATIENCE) for listener in listeners))
+    await asyncio.gather(*(listener.stop(patience) for listener in listeners))
     waiting.cancel()
     await asyncio.gather(*tasks)  # raises what ended a listener or a server before it was stopped
     if waiting not in ended:
@@ -185,6 +196,14 @@ def _options(arguments: Sequence[str]) -> HostOptions:
     parser.add_argument("--https-port", type=int, help="0 for a free one")
     parser.add_argument("--certificate", type=Path, help="PEM chain for HTTPS")
     parser.add_argument("--key", type=Path, help="PEM private key for HTTPS")
+    parser.add_argument(
+        "--visibility", type=float, default=VISIBILITY, metavar="SECONDS",
+        help="for tests that kill the host: when a message that it was working comes back (600, the real host's choice)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--patience", type=int, default=STOP_PATIENCE, metavar="SECONDS",
+        help="for tests that stop the host: how long running functions are given (20)",
+    )  # fmt: skip
     return HostOptions(**vars(parser.parse_args(arguments)))
 
 

@@ -91,6 +91,11 @@ def resolve(text: str, settings: Mapping[str, str]) -> str:
     return _SETTING.sub(value, text)
 
 
+def is_disabled(function: str, app_settings: Mapping[str, str]) -> bool:
+    """Whether `AzureWebJobs.<function>.Disabled` is true, as the Functions host reads it."""
+    return app_settings.get(f"AzureWebJobs.{function}.Disabled", "").lower() in ("true", "1")
+
+
 def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -67,8 +67,10 @@ class QueueListener:
         self._hint = asyncio.Event()
         self._stopping = asyncio.Event()
         # The host's listener learns at once of what an output binding enqueues. Functions here enqueue by themselves, so any
-        # function that has run is the hint to look: a message that the same machine accepts is worked without delay.
-        invoker.on_finished.append(self._hint.set)
+        # function that has run is the hint to look: a message that the same machine accepts is worked without delay. No
+        # function puts anything on a poison queue.
+        if self._poison_queue:
+            invoker.on_finished.append(self._hint.set)
 
     async def run(self) -> None:
         """Fetch and work messages until `stop` is called; returns at once then, with functions possibly still running."""
@@ -83,6 +85,9 @@ class QueueListener:
                 _log.warning("Queue %s cannot be read: %s", self._queue, error)
                 await self._sleep(_RETRY_PAUSE)
                 continue
+            if self._stopping.is_set():
+                await self._give_back(items)  # asked for before the stop: nobody would wait for their functions any more
+                return
             for item in items:
                 self._start(item)
             if items:
@@ -101,6 +106,13 @@ class QueueListener:
             task.cancel()
         if self._running:
             await asyncio.wait(self._running)
+
+    async def _give_back(self, items: Sequence[QueueItem]) -> None:
+        for item in items:
+            try:
+                await self._store.extend(self._queue, item, 0)
+            except (EntityMissing, *_STORAGE_FAULTS) as error:
+                _log.warning("A message of %s stays until it is visible again (%s): %s", self._queue, item.id, error)
 
     def _start(self, item: QueueItem) -> None:
         task = asyncio.create_task(self._work(item), name=f"{self._function.name} {item.id}")

@@ -152,7 +152,10 @@ class World:
             # Never from a setting that happens to be around: real mail leaves this machine only when it was asked for here.
             "POSTRIDER_ROUTES": self._options.route or f"capture://127.0.0.1:{sink_port}",
         }
-        return {**load_app_settings(self._options.root / "local.settings.json", environment), **ours}
+        file_settings = load_app_settings(self._options.root / "local.settings.json", {})
+        settings = {name: value for name, value in environment.items() if name.startswith("POSTRIDER_")}
+        write_environment(self._folder.app_settings_file, {**file_settings, **settings, **ours})
+        return {**file_settings, **environment, **ours}
 
     async def _start_host(
         self, certificates: Certificates, ports: tuple[int, int], app_settings: Mapping[str, str]

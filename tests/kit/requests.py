@@ -10,7 +10,7 @@ import azure.functions as func
 
 from email_core.auth.hmac_access_key import authorization_headers
 from email_core.services import Services
-from email_core.triggers.data_plane import get_send_result, send
+from email_core.triggers.data_plane import explain, get_send_result, send
 from email_core.triggers.http_exchange import answer
 from tests.kit.pipeline import DOMAIN, Pipeline
 
@@ -78,6 +78,12 @@ async def get(pipeline: Pipeline, operation_id: str, *, version: str = VERSION, 
     return await _exchange(pipeline, "GET", target, b"", {}, key, 0.0, b"", "")
 
 
+async def explanation(pipeline: Pipeline, operation_id: str, *, key: bytes | None = None) -> Answer:
+    """`GET /emails/operations/{id}/explanation`."""
+    target = f"/emails/operations/{operation_id}/explanation?api-version={VERSION}"
+    return await _exchange(pipeline, "GET", target, b"", {}, key, 0.0, b"", "")
+
+
 async def _exchange(
     pipeline: Pipeline,
     method: str,
@@ -100,6 +106,7 @@ async def _exchange(
         params=dict(pair.split("=", 1) for pair in target.partition("?")[2].split("&") if pair),
         body=sent_body,
     )
-    handler = send if method == "POST" else get_send_result
+    asked = explain if "/explanation?" in target else get_send_result
+    handler = send if method == "POST" else asked
     response = await answer(Ready(pipeline.services), request, handler)  # type: ignore[arg-type]
     return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, json.loads(response.get_body()))

@@ -87,6 +87,11 @@ def test_bootstrap_tests_need_more_and_then_up_needs_nothing(postrider: Bootstra
     assert postrider("up") == []
 
 
+def test_bootstrap_figures_need_what_the_tests_need(postrider: Bootstrap) -> None:
+    assert postrider("bench", "--list") == ["-m venv --clear .venv", f"{PIP} requirements-dev.txt", "ci --silent"]
+    assert postrider("test") == []
+
+
 def test_bootstrap_installs_for_tests_serve_a_first_up_as_well(postrider: Bootstrap) -> None:
     postrider("test")
     assert postrider("up") == []

@@ -40,7 +40,14 @@ def test_checks_run_all_and_pass_arguments_to_pytest(
 def test_checks_fast_leave_out_the_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = Runs(monkeypatch)
     checks.run_checks(Path(), fast=True, pytest_arguments=[])
-    assert runs.commands[-1] == ["pytest", "-m", "not peers"]
+    assert runs.commands[-1][:3] == ["pytest", "-m", "not peers"]
+
+
+def test_checks_without_arguments_run_tests_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Runs(monkeypatch)
+    checks.run_checks(Path(), fast=False, pytest_arguments=[])
+    count = runs.commands[-1][runs.commands[-1].index("-n") + 1]
+    assert 2 <= int(count) <= 4
 
 
 FAILURES = [({"ruff": 3, "pytest": 1}, 3), ({"mypy": 2}, 2), ({"pytest": 1}, 1), ({"pytest": 5}, 5)]

@@ -12,6 +12,7 @@ from local.host_settings import (
     HostSettings,
     HostSettingsError,
     QueueSettings,
+    is_disabled,
     load_app_settings,
     load_host_settings,
     resolve,
@@ -98,6 +99,14 @@ def test_app_settings_that_are_no_strings_are_refused_by_name(tmp_path: Path) ->
     path.write_text(json.dumps({"Values": {"LIMIT": 5}}))
     with pytest.raises(HostSettingsError, match="LIMIT"):
         load_app_settings(path, {})
+
+
+@pytest.mark.parametrize(("value", "disabled"), [("true", True), ("True", True), ("1", True), ("false", False), ("", False)])
+def test_function_is_disabled_by_its_own_setting_only(value: str, disabled: bool) -> None:
+    app_settings = {"AzureWebJobs.on_submission.Disabled": value}
+
+    assert is_disabled("on_submission", app_settings) is disabled
+    assert not is_disabled("on_delivery", app_settings)
 
 
 def test_resolve_replaces_settings_in_percent_signs() -> None:

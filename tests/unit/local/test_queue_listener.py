@@ -273,6 +273,29 @@ async def test_stop_lets_a_running_function_finish_and_fetches_nothing_more() ->
     assert store.texts("work") == ["second"]
 
 
+async def test_stop_gives_back_what_a_fetch_that_was_under_way_brings() -> None:
+    store = MemoryQueues("late")
+    asked, gate = asyncio.Event(), asyncio.Event()
+    receive, worked = store.receive, []
+
+    async def slow_receive(queue: str, count: int, visibility: float) -> list[QueueItem]:
+        asked.set()
+        await gate.wait()
+        return await receive(queue, count, visibility)
+
+    async def work(msg: func.QueueMessage) -> None:
+        worked.append(msg.get_body())
+
+    store.receive = slow_receive  # type: ignore[method-assign]
+    async with listening(store, work) as listener:
+        await asyncio.wait_for(asked.wait(), 5)
+        await listener.stop(5)
+        gate.set()
+    assert worked == []
+    assert store.texts("work") == ["late"]
+    assert store.hidden == {}
+
+
 async def test_stop_gives_back_what_runs_for_too_long() -> None:
     store = MemoryQueues("endless")
     started = asyncio.Event()
