@@ -31,6 +31,10 @@ def echo(req, **more):
 async def emails_send(req: func.HttpRequest) -> func.HttpResponse:
     return echo(req, function="emails_send")
 
+@app.route("off")
+async def switched_off(req: func.HttpRequest) -> func.HttpResponse:
+    return echo(req, function="switched_off")
+
 @app.route("things/{id:int}/{*rest}")
 def b_things(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     return echo(req, function=context.function_name, thread=threading.current_thread().name)
@@ -87,6 +91,7 @@ def host(tmp_path_factory: pytest.TempPathFactory, tls: Certificates) -> Iterato
     (folder / "local.settings.json").write_text(json.dumps({"Values": {"FROM_FILE": "file", "FROM_BOTH": "file"}}))
     environment = {
         "FROM_BOTH": "environment",
+        "AzureWebJobs.switched_off.Disabled": "true",
         "LOCAL_FUNCTIONS_KEY": "sesame",
         "POSTRIDER_MAX_REQUEST_BYTES": "10000",
         "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "20000",
@@ -142,6 +147,13 @@ def test_host_runs_sync_functions_in_threads(host: HostProcess) -> None:
 )
 def test_host_answers_by_itself_with_status(host: HostProcess, method: str, path: str, status: int) -> None:
     assert host.request(method, path)[0] == status
+
+
+def test_host_has_no_route_of_a_function_that_a_setting_disables(host: HostProcess) -> None:
+    status, _, _ = host.request("GET", "/off")
+
+    assert status == 404
+    assert "Disabled by app settings: switched_off" in host.log.read_text()
 
 
 def test_host_opens_a_keyed_function_to_the_header(host: HostProcess) -> None:

@@ -17,6 +17,7 @@ from email_core.delivery import claim
 from email_core.delivery.claim import Decision, Verdict
 from email_core.delivery.ledger import Ledger, claimed
 from email_core.delivery.settle import Settler
+from email_core.delivery.sweep import Sweeper
 from tests.kit.simulated_storage import FaultMix, Outage, SimulatedTables
 from tests.kit.simulation import simulate
 from tests.kit.virtual_time import Stalled, run_virtually
@@ -24,7 +25,7 @@ from tests.kit.virtual_time import Stalled, run_virtually
 SEEDS = range(1, 11)
 MESSAGES = 60
 OUTAGE = {"begins": 1200.0, "ends": 1800.0}  # in the middle of the 40 minutes in which messages arrive
-EVERYTHING = FaultMix(failing=0.03, lost=0.03, slow=0.03, dying=0.03)
+EVERYTHING = FaultMix(failing=0.03, lost=0.03, slow=0.03, dying=0.03, vanishing=0.03)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ SCENARIOS = (
     Scenario("tables-away", FaultMix(outage=Outage(("tables",), **OUTAGE)), ("away",)),
     Scenario("queues-away", FaultMix(outage=Outage(("queues",), **OUTAGE)), ("away",)),
     Scenario("tables-and-queues-away", FaultMix(outage=Outage(("tables", "queues"), **OUTAGE)), ("away",)),
-    Scenario("everything", EVERYTHING, ("failed", "lost answer", "slow", "died")),
+    Scenario("vanishing", FaultMix(vanishing=0.3), ("vanished",)),
+    Scenario("vanishing-and-dying", FaultMix(vanishing=0.2, dying=0.05), ("vanished", "died")),
+    Scenario("everything", EVERYTHING, ("failed", "lost answer", "slow", "died", "vanished")),
 )
 
 
@@ -62,8 +65,16 @@ def test_pipeline_without_faults_sends_every_delivered_recipient_once() -> None:
     findings = simulate(FaultMix(), seed=1, messages=MESSAGES)
 
     assert findings.broken == {}
-    assert findings.counts["duplicates"] == findings.counts["poisoned"] == 0
+    assert findings.counts["duplicates"] == findings.counts["poisoned"] == findings.counts["overdue"] == 0
     assert findings.counts["sends"] >= findings.counts["Delivered"] > MESSAGES / 2
+
+
+def test_sweeper_makes_up_for_every_retry_item_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    settle_without_retry_items(monkeypatch)
+    findings = simulate(FaultMix(), seed=1, messages=MESSAGES)
+
+    assert findings.broken == {}
+    assert findings.counts["overdue"] > MESSAGES / 10
 
 
 def test_simulation_of_the_same_seed_tells_the_same_story() -> None:
@@ -88,8 +99,17 @@ class Breakage:
     broken: str
 
 
+def never_sweep(patch: pytest.MonkeyPatch) -> None:
+    async def nothing(*arguments: Any, **options: Any) -> None:
+        return None
+
+    patch.setattr(Sweeper, "sweep", nothing)
+
+
 def drop_held_items(patch: pytest.MonkeyPatch) -> None:
-    """An item whose claim is held is dropped, even when it was delivered before and stands for itself."""
+    """An item whose claim is held is dropped, even when it was delivered before and stands for itself. The sweeper would
+    make up for it."""
+    never_sweep(patch)
     decide = claim.decide
 
     def without_put_back(*arguments: Any, **options: Any) -> Decision:
@@ -101,6 +121,11 @@ def drop_held_items(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_retry_items(patch: pytest.MonkeyPatch) -> None:
+    never_sweep(patch)
+    settle_without_retry_items(patch)
+
+
+def settle_without_retry_items(patch: pytest.MonkeyPatch) -> None:
     async def nothing(*arguments: Any, **options: Any) -> None:
         return None
 
@@ -146,6 +171,7 @@ BREAKAGES = (
     Breakage("sent-to-everybody", send_to_everybody, FaultMix(), "sent_again"),
     Breakage("etags-ignored", ignore_etags, FaultMix(slow=0.2, lost=0.15), "rewritten"),
     Breakage("items-never-worked", never_work, FaultMix(), "undrained"),
+    Breakage("sweeper-asleep", never_sweep, FaultMix(vanishing=0.3), "lost"),
     Breakage("bug-in-settle", fail_in_settle, FaultMix(), "unforeseen"),
 )
 

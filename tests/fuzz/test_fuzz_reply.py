@@ -51,15 +51,15 @@ def test_any_reply_has_a_class_and_only_a_clear_no_is_final(code: int, lines: li
 
 def test_a_reply_made_of_the_rules_own_words_takes_no_longer_than_another() -> None:
     hostile = "".join(PIECES) * 2000  # some megabytes, every piece of every phrase in it again and again
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(20):
         classify(parse_reply(450, [hostile] * 500), stage=Stage.RCPT)
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
 
 
 def test_a_reply_made_of_pieces_of_names_takes_no_longer_than_another() -> None:
     recipients = [f"r{number}.a.a@a.a.a{number}.test" for number in range(50)]
-    started = time.perf_counter()
+    started = time.process_time()
     for piece in ("a.", "<", "<a@", "a@", "@", "a", "%40", "<a", ".a@a.a"):
         classify(parse_reply(450, [piece * 2000]), stage=Stage.RCPT, mx_host="a." * 100, recipients=recipients)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0

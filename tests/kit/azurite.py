@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 _ROOT = Path(__file__).resolve().parents[2]
 _SCRIPT = _ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 _LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at (http://\S+)")
+_HEAP = 8192  # MB at most; node takes a part of what the machine has, and a long run in memory needs more
 _START_SECONDS = 30
 _STOP_SECONDS = 10
 
@@ -29,15 +30,21 @@ _STOP_SECONDS = 10
 class Azurite:
     """A running Azurite. It chooses free ports itself and says which, so no two test runs can meet on one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, in_memory: bool = False, ports: Mapping[str, int] | None = None) -> None:
+        """`in_memory`: nothing is written to `folder`, and much is faster. `ports` are those of an earlier one, by service."""
         self._endpoints: dict[str, str] = {}
         self._said: list[str] = []
         self._changed = threading.Condition()
-        services = [f"--{service}{what}" for service in ("blob", "queue", "table") for what in ("Host=127.0.0.1", "Port=0")]
+        services = [
+            f"--{service}{what}"
+            for service in ("blob", "queue", "table")
+            for what in ("Host=127.0.0.1", f"Port={(ports or {}).get(service, 0)}")
+        ]
         self._process = subprocess.Popen(
-            ["node", str(_SCRIPT), "--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location", str(folder)]
+            ["node", f"--max-old-space-size={_HEAP}", str(_SCRIPT), "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+            + (["--inMemoryPersistence"] if in_memory else ["--location", str(folder)])
             + [word for option in services for word in option.split("=")],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -48,6 +55,16 @@ class Azurite:
         """Names the account, its key and the three endpoints."""
         endpoints = "".join(f"{service}Endpoint={url}/{ACCOUNT};" for service, url in sorted(self._endpoints.items()))
         return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};{endpoints}"
+
+    @property
+    def process_id(self) -> int:
+        """For who wants to know what it costs."""
+        return self._process.pid
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """By service, for one that shall take its place."""
+        return {service.lower(): int(url.rpartition(":")[2]) for service, url in self._endpoints.items()}
 
     def stop(self) -> None:
         """End it as it wants to be ended: SIGTERM makes it write what it has."""

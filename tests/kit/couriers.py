@@ -7,6 +7,7 @@ from typing import Any
 
 from email_core.clock import Clock, SystemClock
 from email_core.delivery.attempt import Attempt, Courier
+from email_core.delivery.destinations import Destinations
 from email_core.delivery.outcome import AttemptReport, Outcome
 from email_core.delivery.time_budget import StageTimeouts
 from email_core.message.address import parse_address
@@ -16,7 +17,7 @@ from tests.kit.dns_zone import Zone, ZoneResolver
 MESSAGE = b"From: news@contoso.test\r\nTo: ann@example.test\r\nSubject: Hello\r\n\r\n.One dot\r\n..Two\r\nEnd\r\n"
 REVERSE_PATH = "b+a.opaque.mac@bounce.postrider.test"
 
-SHORT = 0.15  # seconds; long enough for loopback, short enough to wait for
+SHORT = 0.3  # seconds; long enough for loopback, short enough to wait for
 SHORT_TIMEOUTS = StageTimeouts(
     dns=SHORT, connect=SHORT, banner=SHORT, ehlo=SHORT, tls=SHORT, auth=SHORT, mail=SHORT, rcpt=SHORT, data=SHORT,
     block=SHORT, final_dot=SHORT, reset=SHORT,
@@ -34,6 +35,7 @@ def courier(
     zone: Zone | None = None,
     clock: Clock | None = None,
     timeouts: StageTimeouts = PATIENT_TIMEOUTS,
+    destinations: Destinations | None = None,
     **settings: Any,
 ) -> Courier:
     """A courier; `settings` change fields of the settings."""
@@ -42,6 +44,7 @@ def courier(
         clock or SystemClock(),
         ZoneResolver(zone or {}),
         timeouts=timeouts,
+        destinations=destinations,
         random=lambda: 0.5,
     )
 

@@ -72,14 +72,14 @@ class Pipeline:
     def storage(self) -> Storage:
         return self.services.storage
 
-    async def accept(self, draft: Draft, *, operation_id: str = "", request_hash: str = "hash") -> Accepted:
+    async def accept(self, draft: Draft, *, operation_id: str = "", request_hash: str = "hash", size: int = 1000) -> Accepted:
         """Accept a draft as a door would."""
         submission = Submission(
             service=self.service,
             draft=draft,
             operation_id=operation_id or str(uuid.uuid4()),
             request_hash=request_hash,
-            size=1000,
+            size=size,
             door="http",
             api_version="2025-09-01",
         )

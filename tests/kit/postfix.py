@@ -61,13 +61,17 @@ def missing_reason() -> str:
 class Postfix:
     """A running server: it listens at `host` and `port`, and its certificate verifies with the CA file `certificate`."""
 
-    def __init__(self, *domains: str, parameters: Mapping[str, str] | None = None) -> None:
-        """`parameters` are lines of main.cf that replace ours, such as {"smtpd_tls_security_level": "none"}."""
+    def __init__(self, *domains: str, parameters: Mapping[str, str] | None = None, services: str = "") -> None:
+        """`parameters` are lines of main.cf that replace ours, such as {"smtpd_tls_security_level": "none"}.
+
+        `services` are more lines of master.cf.
+        """
         self.domains: Sequence[str] = domains or ("rcpt.test",)
         self.hostname = f"mx.{self.domains[0]}"
         self.host = HOST
         self.port = free_port(HOST)
         self._parameters = parameters or {}
+        self._services = services
         self._directory = Path(tempfile.mkdtemp(prefix="postfix-", dir="/tmp"))
         self.certificate = self._directory / "ca.pem"
         self._process: subprocess.Popen[bytes] | None = None
@@ -120,6 +124,12 @@ class Postfix:
         file = self._directory / "postfix.log"
         return file.read_text(errors="replace") if file.exists() else ""
 
+    @property
+    def master_id(self) -> int:
+        """The id of the master process, whose children do the work."""
+        (master,) = self._sessions()
+        return master
+
     def stop(self) -> None:
         """End every process of this server and remove its directory."""
         for session in self._sessions():
@@ -143,7 +153,7 @@ class Postfix:
         chain = directory / "config" / "server.pem"
         chain.touch(mode=0o600)
         chain.write_bytes(server.private_key_and_cert_chain_pem.bytes())
-        (directory / "config" / "master.cf").write_text(_MASTER_CF.format(listen=f"{HOST}:{self.port}"))
+        (directory / "config" / "master.cf").write_text(_MASTER_CF.format(listen=f"{HOST}:{self.port}") + self._services)
         parameters = {**self._main(), **self._parameters}
         main = directory / "config" / "main.cf"
         main.write_text("".join(f"{name} = {value}\n" for name, value in parameters.items()))

@@ -2,7 +2,8 @@
 
 As the real one: an item whose worker died is delivered again when its visibility ends, one whose function raised after half
 a minute, and one that was delivered eight times in vain goes to the poison queue. The host's own operations on queues can go
-wrong like any other, so an item whose work is done may come again.
+wrong like any other, so an item whose work is done may come again. Timers come on their schedule, whatever became of the run
+before.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from typing import Any, cast
 
 import azure.functions as func
 from azure.functions.queue import QueueMessage
+from azure.functions.timer import TimerRequest
 
 from email_core.delivery.claim import Claims, ItemExhausted
 from email_core.delivery.deliver import Deliverer
 from email_core.delivery.poison import PoisonKeeper
+from email_core.delivery.sweep import EVERY, Sweeper
 from email_core.errors import EntityChanged, EntityExists, StorageUnavailable
 from email_core.services import Worker
 from email_core.submission.prepare import Preparer
-from email_core.triggers.queues import register
+from email_core.triggers import queues as queue_functions
+from email_core.triggers import timers
 from tests.kit.simulated_storage import Died, QueuedItem, SimulatedQueues
 
 VISIBILITY = 600.0  # seconds; the host renews it at half of it
@@ -36,32 +40,47 @@ FORESEEN = (StorageUnavailable, EntityChanged, EntityExists, ItemExhausted)
 
 @dataclass(frozen=True, slots=True)
 class SimulatedWorker:
-    """A worker with what the queue functions use of its services."""
+    """A worker with what the queue and timer functions use of its services."""
 
     claims: Claims
     preparer: Preparer
     deliverer: Deliverer
     poison_keeper: PoisonKeeper
+    sweeper: Sweeper
 
     async def services(self) -> SimulatedWorker:
         return self
 
 
 class SimulatedHost:
-    """Runs the app's own queue functions. `counts` has exceptions by their name, and items that became `poisoned`;
+    """Runs the functions of the app. `counts` has exceptions by their name, and items that became `poisoned`;
     `unforeseen` the exceptions that no fault of storage explains."""
 
     def __init__(self, queues: SimulatedQueues, worker: SimulatedWorker) -> None:
         app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-        register(app, cast(Worker, worker))
+        queue_functions.register(app, cast(Worker, worker))
         self._functions: Mapping[str, Callable[[QueueMessage], Awaitable[None]]] = {
             cast(Any, function.get_trigger()).queue_name: function.get_user_function() for function in app.get_functions()
         }
+        clockwork = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+        timers.register(clockwork, cast(Worker, worker))
+        [self._sweep] = [function.get_user_function() for function in clockwork.get_functions()]
         self._queues = queues
         self.counts: Counter[str] = Counter()
         self.unforeseen: list[str] = []
         self._running: set[asyncio.Task[None]] = set()
         queues.deliver = self._deliver
+
+    async def run_timers(self) -> None:
+        """Run the sweeper on its schedule until this is cancelled."""
+        while True:
+            await asyncio.sleep(EVERY - asyncio.get_running_loop().time() % EVERY)
+            try:
+                await self._sweep(TimerRequest())
+            except Died:
+                continue
+            except Exception as error:
+                self.unforeseen.append(f"sweep: {error!r}")
 
     def _deliver(self, item: QueuedItem) -> None:
         task = asyncio.get_running_loop().create_task(self._work(item))

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 from typing import TypeVar
 
@@ -43,12 +45,14 @@ class Outage:
 @dataclass(frozen=True, slots=True)
 class FaultMix:
     """How much goes wrong: the share, from 0 to 1, of operations that fail, lose their answer, are slow, or kill their
-    worker before or after they take effect. The replies of receivers are lost as often as the answers of storage."""
+    worker before or after they take effect. The replies of receivers are lost as often as the answers of storage.
+    `vanishing` is the share of deliveries whose item is gone from its queue instead."""
 
     failing: float = 0.0
     lost: float = 0.0
     slow: float = 0.0
     dying: float = 0.0
+    vanishing: float = 0.0
     outage: Outage | None = None
 
 
@@ -79,6 +83,10 @@ class Faults:
     def reply_lost(self) -> bool:
         """Whether a receiver's reply to the final dot is lost."""
         return self.strikes("lost reply", self._mix.lost)
+
+    def vanishes(self) -> bool:
+        """Whether an item is gone when its time has come."""
+        return self.strikes("vanished", self._mix.vanishing)
 
     async def around(self, operation: str, effect: Callable[[], Result]) -> Result:
         """Do an operation, named `service.verb`. Raises StorageUnavailable, Died, and whatever its effect raises."""
@@ -120,6 +128,19 @@ class SimulatedTables:
     async def get(self, table: str, partition_key: str, row_key: str, *, select: Sequence[str] = ()) -> StoredEntity | None:
         return await self._faults.around("tables.get", lambda: self.rows.get((table, partition_key, row_key)))
 
+    async def query(
+        self, table: str, filter: str, *, select: Sequence[str] = (), page_size: int | None = None
+    ) -> AsyncIterator[StoredEntity]:
+        holds = predicate(filter)
+        found = await self._faults.around(
+            "tables.query", lambda: sorted(place for place, row in self.rows.items() if place[0] == table and holds(row.values))
+        )
+        for place in found:
+            yield self.rows[place]
+
+    async def delete(self, table: str, partition_key: str, row_key: str, *, etag: str = "*") -> None:
+        await self._faults.around("tables.delete", lambda: self.rows.pop((table, partition_key, row_key), None))
+
     async def insert(self, table: str, entity: Entity) -> str:
         return await self._faults.around("tables.insert", lambda: self._do(table, [Insert(entity)]))
 
@@ -159,6 +180,26 @@ class SimulatedTables:
         raise TypeError(f"the pipeline does no {operation} in a transaction")
 
 
+_WORDS = {"and": "and", "or": "or", "eq": "==", "ne": "!=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+_TOKEN = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<word>[A-Za-z]\w*)|(?P<other>[()]|[\d.]+))")
+
+
+@cache
+def predicate(filter: str) -> Callable[[Entity], bool]:
+    """What an OData filter lets through, of the kind that the pipeline writes: comparisons, `and`, `or` and brackets."""
+    written, end = [], 0
+    while end < len(filter.rstrip()):
+        token = _TOKEN.match(filter, end)
+        assert token, f"the simulation reads no filter like {filter[end:]!r}"
+        end = token.end()
+        if token["text"]:
+            written.append(repr(token["text"][1:-1].replace("''", "'")))
+        else:
+            written.append(token["other"] or _WORDS.get(token["word"]) or f"values[{token['word']!r}]")
+    code = compile(" ".join(written) or "True", "filter", "eval")
+    return lambda values: bool(eval(code, {"values": values}))
+
+
 class SimulatedContent:
     """Blobs by name."""
 
@@ -196,7 +237,8 @@ class QueuedItem:
 
 
 class SimulatedQueues:
-    """Items that come out of hiding when their time is over. `deliver` is what the host does with each.
+    """Items that come out of hiding when their time is over. `deliver` is what the host does with each; one that `vanishes`
+    is gone instead.
 
     `items` has every item that is not deleted, hidden or not; `drained` is set while there is none.
     """
@@ -207,6 +249,7 @@ class SimulatedQueues:
         self.items: dict[str, QueuedItem] = {}
         self.drained = asyncio.Event()
         self.deliver: Callable[[QueuedItem], object] = lambda item: None
+        self.vanishes: Callable[[QueuedItem], bool] = lambda item: False
 
     async def enqueue(self, queue: str, text: str, *, delay: float = 0.0) -> None:
         await self._faults.around("queues.enqueue", lambda: self._add(queue, text, math.ceil(delay)))
@@ -239,6 +282,9 @@ class SimulatedQueues:
         if away := self._faults.away_for("queues"):
             self.hide(item, away)
         elif item.id in self.items and item.visible_at <= asyncio.get_running_loop().time():
+            if self.vanishes(item):
+                self._remove(item)
+                return
             item.visible_at = math.inf
             self.deliver(item)
 

@@ -1,4 +1,4 @@
-"""The pipeline under faults, in virtual time: what accepts, claims, prepares, delivers, settles and keeps poison is real.
+"""The pipeline under faults, in virtual time: all that accepts, claims, prepares, delivers, settles and sweeps is real.
 
 Storage and the courier are fakes for one reason: virtual time. Hours of faults, retries and claims that run out then take a
 fraction of a second, and all that is random comes from a seed, so what a seed finds it finds again. Tests against Azurite and
@@ -8,17 +8,18 @@ real sockets are elsewhere; this one goes where they can't, to the hundredth way
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import cast
 
 import pytest
 
-from email_core.delivery import settle
+from email_core.delivery import deliver, settle
 from email_core.delivery.attempt import Courier
 from email_core.delivery.claim import Claims
 from email_core.delivery.deliver import Deliverer
@@ -28,12 +29,13 @@ from email_core.delivery.outcome import AttemptReport, Disposition, Outcome
 from email_core.delivery.poison import PoisonKeeper
 from email_core.delivery.rows import MESSAGE_ROW, SpooledRow, row_of
 from email_core.delivery.settle import Settler
-from email_core.delivery.spool import MESSAGES, Spool
+from email_core.delivery.spool import MESSAGES, Spool, SpoolItem
+from email_core.delivery.sweep import EVERY, Sweeper
 from email_core.delivery.verp import read_reverse_path
 from email_core.domains.directory import Directory
 from email_core.domains.dkim_keys import generate_ed25519, load_private_key
 from email_core.domains.sending import CommunicationService, SendingDomain
-from email_core.errors import StorageUnavailable
+from email_core.errors import StorageUnavailable, WorkerBusy
 from email_core.settings import Settings, StorageSettings
 from email_core.signing.dkim import SigningKey
 from email_core.storage import Storage, StoredEntity
@@ -41,7 +43,7 @@ from email_core.submission.accept import Submission, accept
 from email_core.submission.prepare import Preparer
 from tests.kit.drafts import a_draft, an_address, an_attachment
 from tests.kit.simulated_host import SimulatedHost, SimulatedWorker
-from tests.kit.simulated_storage import Died, FaultMix, Faults, Place, SimulatedStorage
+from tests.kit.simulated_storage import Died, FaultMix, Faults, Place, QueuedItem, SimulatedStorage
 from tests.kit.virtual_time import VirtualClock, run_virtually
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -55,6 +57,7 @@ SERVICE = CommunicationService("service", "abcdefghij", "simulated", "simulated.
 SENDER = an_address("noreply@contoso.test")
 SIGNING_KEY = SigningKey("contoso.test", "s1", load_private_key(generate_ed25519()))
 DOMAIN = SendingDomain("domain", "contoso.test", False, True, "", {}, (SIGNING_KEY,), any_sender=True)
+BUSY = 0.2  # how often a destination has all its runs
 ATTACHMENTS = ((), (), (an_attachment(b"%" * 200 * 1024),))  # the last one does not fit an entity
 
 
@@ -88,6 +91,7 @@ def simulate(mix: FaultMix, *, seed: int, messages: int) -> Findings:
         with pytest.MonkeyPatch.context() as patch:
             chance = Random(seed)
             patch.setattr(settle, "random", chance)  # its jitter
+            patch.setattr(deliver, "random", chance)
             return run_virtually(_Simulation(mix, chance).run(messages))
     finally:
         logging.disable(logging.NOTSET)
@@ -105,6 +109,8 @@ class SimulatedCourier:
     async def attempt_delivery(self, attempt: Attempt) -> AttemptReport:
         """As the real courier: an attempt whose time runs out has sent nothing, and an impatient one hands over."""
         longest = min(self._settings.run_seconds, attempt.seconds or self._settings.run_seconds)
+        if not attempt.impatient:
+            self.refuse_when_full(())
         if attempt.impatient:
             longest = min(self._settings.impatience_seconds, longest)
         takes = self._chance.uniform(1.0, 300.0) if self._chance.random() < 0.2 else self._chance.uniform(0.01, 2.0)
@@ -117,6 +123,11 @@ class SimulatedCourier:
         report = AttemptReport(tuple(self._converse(attempt, each.addr_spec) for each in attempt.recipients), ())
         self._faults.perhaps_die()
         return report
+
+    def refuse_when_full(self, addresses: Sequence[str]) -> None:
+        """As the real courier, raises WorkerBusy while too many runs are at the destination: here by chance."""
+        if self._chance.random() < BUSY:
+            raise WorkerBusy("too many runs")
 
     def _converse(self, attempt: Attempt, recipient: str) -> Outcome:
         [disposition] = self._chance.choices(
@@ -164,19 +175,28 @@ class _Simulation:
         courier = cast(Courier, SimulatedCourier(chance, self._faults, settings, self._note_send))
         deliverer = Deliverer(self._spool, claims, settler, courier, VERP_KEYS)
         preparer = Preparer(self._spool, claims, self._directory, deliverer, settler, settings, self._clock)
-        worker = SimulatedWorker(claims, preparer, deliverer, PoisonKeeper(storage, self._spool, self._clock))
-        self._host = SimulatedHost(self._storage.queues, worker)
+        keeper = PoisonKeeper(storage, self._spool, self._clock)
+        sweeper = Sweeper(storage, self._spool, self._clock, settings.claim_seconds)
+        self._host = SimulatedHost(self._storage.queues, SimulatedWorker(claims, preparer, deliverer, keeper, sweeper))
+        self._storage.queues.vanishes = self._vanishes
 
     async def run(self, messages: int) -> Findings:
-        """The whole of it, from the first submission until the queues are empty."""
+        """The whole of it, from the first submission until the queues are empty and the sweeper has nothing left to find."""
         loop, queues = asyncio.get_running_loop(), self._storage.queues
         loop.call_later(FAULTY, self._faults.stop)
+        timers = loop.create_task(self._host.run_timers())
         await asyncio.gather(*(self._submit() for _ in range(messages)))
         try:
             async with asyncio.timeout_at(DRAINED_BY):
                 await queues.drained.wait()
+                while self._wait_for_an_item():
+                    await asyncio.sleep(EVERY)
+                    await queues.drained.wait()
         except TimeoutError:
             self._findings.undrained = [f"{item.queue} {item.text}" for item in queues.items.values()]
+        timers.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await timers
         self._judge()
         self._findings.unforeseen = self._host.unforeseen
         self._findings.counts += self._faults.counts + self._host.counts
@@ -200,6 +220,21 @@ class _Simulation:
                 continue
             self._accepted[f"{SERVICE.key}:{operation_id}"] = Counter(addresses)
             return
+
+    def _vanishes(self, item: QueuedItem) -> bool:
+        """An item is lost only when its message was claimed before, or is an envelope: the sweeper answers for no other."""
+        lost = SpoolItem.decode(item.text)
+        return self._is_swept(lost.message, lost.row) and self._faults.vanishes()
+
+    def _is_swept(self, message: str, row: str) -> bool:
+        there = (MESSAGES, message, row) in self._storage.tables.rows
+        return there and (row != MESSAGE_ROW or bool(self._row(message, row).ledger.claim_token))
+
+    def _wait_for_an_item(self) -> list[str]:
+        """The rows that only the sweeper can bring to their end."""
+        places = [(message, row) for table, message, row in self._storage.tables.rows if table == MESSAGES]
+        swept = (self._row(*place) for place in places if self._is_swept(*place))
+        return [f"{row.message} {row.row}" for row in swept if not row.facts.envelopes and not row.ledger.finished]
 
     def _note_send(self, message: str, row: str, recipient: str) -> None:
         self._sends[message][recipient] += 1
@@ -234,6 +269,7 @@ class _Simulation:
             live = [row for name, row in rows.items() if (name != MESSAGE_ROW) == split]
             entries = [entry for row in live for entry in row.ledger.entries]
             self._judge_sends(message, entries)
+            self._findings.counts["overdue"] += sum(event.kind == "overdue" for row in rows.values() for event in row.timeline)
             if message in self._accepted:
                 self._judge_accepted(message, rows[MESSAGE_ROW].facts.status, entries)
 

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+_INSTALLED = frozenset((".venv", "node_modules"))  # bench has peers of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Source:
 def sources(*tops: str) -> tuple[Source, ...]:
     """The Python files with those names, or below the folders with those names."""
     files = (file for top in tops for file in ((ROOT / top).rglob("*.py") if (ROOT / top).is_dir() else [ROOT / top]))
-    return tuple(_source(path) for path in sorted(files) if path.is_file())
+    return tuple(_source(path) for path in sorted(files) if path.is_file() and not _INSTALLED.intersection(path.parts))
 
 
 def _source(path: Path) -> Source:

@@ -18,7 +18,7 @@ from email_core.delivery import simulator
 from tests.layout.sources import ROOT
 
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "bench" / "README.md", *sorted(DOCS.rglob("*.md")))
 SENDING_EXAMPLES = ("send.py", "send.mjs", "Send.cs", "Send.java", "send.sh")
 SOURCE_FOLDERS = (ROOT, ROOT / "email_core", ROOT / "email_core" / "delivery", DOCS / "examples")
 
@@ -208,8 +208,15 @@ def test_commands_in_the_docs_are_those_of_the_command_line() -> None:
 def _command_options() -> dict[str, set[str]]:
     from local.cli import parser
 
-    groups = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
-    return {
-        name: {option for action in command._actions for option in action.option_strings}
-        for name, command in groups[0].choices.items()
-    }
+    return {name: _options(command) for name, command in _sub_commands(parser()).items()}
+
+
+def _options(command: argparse.ArgumentParser) -> set[str]:
+    """Those of a command and of its actions."""
+    own = {option for action in command._actions for option in action.option_strings}
+    return own.union(*map(_options, _sub_commands(command).values()))
+
+
+def _sub_commands(command: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    groups = [action for action in command._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(groups[0].choices) if groups else {}

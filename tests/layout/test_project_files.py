@@ -19,6 +19,7 @@ STORAGE = "AzureWebJobsStorage"
 HTTP_FUNCTIONS = {
     "emails_send": ("emails:send", {"POST"}),
     "emails_get_send_result": ("emails/operations/{operationId}", {"GET"}),
+    "emails_explain": ("emails/operations/{operationId}/explanation", {"GET"}),
     "health": ("health", {"GET"}),
 }
 QUEUE_FUNCTIONS = {
@@ -27,6 +28,7 @@ QUEUE_FUNCTIONS = {
     "on_submission_poison": "submissions-poison",
     "on_delivery_poison": "deliveries-poison",
 }
+TIMER_FUNCTIONS = {"sweep": "0 */5 * * * *"}
 
 # What is published to Azure; everything else in the repository is left out by .funcignore.
 PUBLISHED = {"email_core", "function_app.py", "host.json", "requirements.txt", "LICENSE"}
@@ -88,7 +90,7 @@ def texts() -> dict[str, str]:
 
 def test_function_app_has_one_app_with_the_expected_functions(indexed: dict[str, Any]) -> None:
     assert indexed["apps"] == 1
-    assert set(indexed["functions"]) == {*HTTP_FUNCTIONS, *QUEUE_FUNCTIONS}
+    assert set(indexed["functions"]) == {*HTTP_FUNCTIONS, *QUEUE_FUNCTIONS, *TIMER_FUNCTIONS}
 
 
 @pytest.mark.parametrize("name", HTTP_FUNCTIONS)
@@ -110,7 +112,15 @@ def test_function_of_a_queue_listens_on_the_storage_of_the_app(indexed: dict[str
     assert (trigger["type"], trigger["queueName"], trigger["connection"]) == ("queueTrigger", QUEUE_FUNCTIONS[name], STORAGE)
 
 
-@pytest.mark.parametrize("name", [*HTTP_FUNCTIONS, *QUEUE_FUNCTIONS])
+@pytest.mark.parametrize("name", TIMER_FUNCTIONS)
+def test_function_of_a_timer_makes_up_for_a_run_that_was_missed(indexed: dict[str, Any], name: str) -> None:
+    trigger = indexed["functions"][name]["trigger"]
+
+    assert (trigger["type"], trigger["schedule"]) == ("timerTrigger", TIMER_FUNCTIONS[name])
+    assert (trigger["useMonitor"], trigger["runOnStartup"]) == (True, False)
+
+
+@pytest.mark.parametrize("name", [*HTTP_FUNCTIONS, *QUEUE_FUNCTIONS, *TIMER_FUNCTIONS])
 def test_function_parameters_are_its_bindings(indexed: dict[str, Any], name: str) -> None:
     function = indexed["functions"][name]
 
@@ -165,7 +175,10 @@ def test_sample_settings_name_only_settings_that_exist() -> None:
     assert unknown == []
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-local.txt", "requirements-dev.txt"])
+REQUIREMENTS = ("requirements.txt", "requirements-local.txt", "requirements-dev.txt", "bench/requirements.txt")
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
 def test_requirements_are_pinned(name: str) -> None:
     lines = [line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
     pinned = re.compile(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==[0-9][0-9A-Za-z.]*(\s*;.*)?|-r requirements[a-z-]*\.txt")
@@ -173,10 +186,11 @@ def test_requirements_are_pinned(name: str) -> None:
     assert [line for line in lines if line and not pinned.fullmatch(line)] == []
 
 
-def test_node_packages_are_pinned_and_locked_without_a_registry() -> None:
-    package = json.loads((ROOT / "package.json").read_text())
-    lock = json.loads((ROOT / "package-lock.json").read_text())
-    wanted = {**package["dependencies"], **package["devDependencies"]}
+@pytest.mark.parametrize("folder", [".", "bench"])
+def test_node_packages_are_pinned_and_locked_without_a_registry(folder: str) -> None:
+    package = json.loads((ROOT / folder / "package.json").read_text())
+    lock = json.loads((ROOT / folder / "package-lock.json").read_text())
+    wanted = {**package["dependencies"], **package.get("devDependencies", {})}
 
     assert [name for name, version in wanted.items() if not re.fullmatch(r"\d+\.\d+\.\d+", version)] == []
     assert {name: lock["packages"][f"node_modules/{name}"]["version"] for name in wanted} == wanted
