@@ -72,7 +72,12 @@ class EntityChanged(Exception):
 
 
 class EntityMissing(Exception):
-    """A write or read met no such entity, queue item or blob (404)."""
+    """A write or read met no such entity, queue item or blob (404). `code` is Azure's, which tells a blob that is absent from a
+    container that is; empty when it was found out here."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class DomainNotLinked(Exception):

@@ -77,7 +77,7 @@ def failure(answer: Answer) -> Exception:
     if code in _TOO_LARGE:
         return StorageLimit(f"{said}: {_first_line(message)}")  # a merge may go over a limit that we cannot see
     if code in _MISSING:
-        return EntityMissing(said)
+        return EntityMissing(said, code)
     if code == "EntityAlreadyExists":
         return EntityExists(said)
     if answer.status == 412:

@@ -26,7 +26,7 @@ class FakeStorage:
     """A store in which everything is there, save what `faults` says by the name of the check."""
 
     def __init__(self, **faults: Exception) -> None:
-        self._faults = {"content": EntityMissing("content.get: 404 BlobNotFound"), **faults}
+        self._faults = {"content": EntityMissing("content.get: 404 BlobNotFound", "BlobNotFound"), **faults}
         self.queues = self.tables = self.content = self
         self.hangs = False
 
@@ -80,7 +80,7 @@ async def test_health_with_everything_in_place_is_healthy() -> None:
         (StorageRefused("get", 401, "NoAuthenticationInformation", "secret detail"), REFUSED),
         (StorageRefused("get", 404, "TableNotFound", "secret detail"), MISSING),
         (StorageRefused("get", 400, "InvalidUri", "secret detail"), "storage refuses the request; the log has the answer"),
-        (EntityMissing("404 ContainerNotFound, secret detail"), MISSING),
+        (EntityMissing("404 ContainerNotFound, secret detail", "ContainerNotFound"), MISSING),
         (StorageUnavailable("503, secret detail"), "storage does not answer"),
     ],
     ids=["403", "401", "no table", "400", "missing", "away"],
