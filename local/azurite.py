@@ -15,7 +15,7 @@ from local.ports import PortUnavailable, check_free
 _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _DEFAULT_PORTS = {"blob": 10000, "queue": 10001, "table": 10002}
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 _LISTENING = r"Azurite (Blob|Queue|Table) service is successfully listening at (http://\S+)"
 
 

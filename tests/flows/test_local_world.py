@@ -56,7 +56,7 @@ class Command:
     def ends(self) -> tuple[int, str, str]:
         """Exit status, output and errors; nothing of it is left running."""
         out, errors = self.process.communicate(timeout=60)
-        wait_until(lambda: not processes_of_session(self.process.pid), timeout=10, what="end of all that it started")
+        wait_until(lambda: not processes_of_session(self.process.pid), timeout=30, what="end of all that it started")
         return self.process.returncode, out, errors
 
 

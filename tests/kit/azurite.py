@@ -23,7 +23,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _SCRIPT = _ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 _LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at (http://\S+)")
 _HEAP = 8192  # MB at most; node takes a part of what the machine has, and a long run in memory needs more
-_START_SECONDS = 30
+_START_SECONDS = 90
 _STOP_SECONDS = 10
 
 
