@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from bench.cpu import ProcessTimes, cpu_seconds, parse_stat, tree_seconds
@@ -32,8 +35,11 @@ def test_seconds_of_a_process_that_is_gone_are_none() -> None:
     assert tree_seconds([99], [ProcessTimes(10, parent=1, own=1.0, ended_children=0.0)]) == 0.0
 
 
-def test_seconds_of_the_process_that_runs_are_those_that_the_system_tells() -> None:
-    import os
-
-    used = os.times()
-    assert cpu_seconds(os.getpid()) == pytest.approx(sum(used[:4]), abs=0.5)
+def test_seconds_of_a_process_that_runs_are_those_that_the_system_tells_it() -> None:
+    busy = "import os, sys; sum(range(10**7)); print(sum(os.times()[:4]), flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        used = float(running.stdout.readline())
+        assert cpu_seconds(running.pid) == pytest.approx(used, abs=0.1)
+        running.stdin.close()
