@@ -21,7 +21,7 @@ from email_core.domains.directory import Directory
 from email_core.sealing import Sealer
 from email_core.settings import Settings, load_settings
 from email_core.storage import Storage, open_storage
-from email_core.submission.admission import admission
+from email_core.submission.admission import admission, explanation_places
 from email_core.submission.prepare import Preparer
 
 
@@ -42,6 +42,7 @@ class Services:
     sweeper: Sweeper
     sandbox_limits: SandboxLimits | None
     admission: Capacity
+    explanations: Capacity
 
     async def close(self) -> None:
         """Close connections to receivers and to storage."""
@@ -75,6 +76,7 @@ def build_services(settings: Settings, clock: Clock, *, storage: Storage | None 
         sweeper=Sweeper(storage, spool, clock, settings.claim_seconds),
         sandbox_limits=SandboxLimits() if settings.acs_limits else None,
         admission=admission(settings),
+        explanations=explanation_places(),
     )
 
 

@@ -10,6 +10,7 @@ import asyncio
 import random
 import re
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from email_core.clock import Clock
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from email_core.delivery.dialler import Dialler
 
 __all__ = ["Attempt", "Courier"]
+
+# A tenant reads it: how many they are, and whose, is for the log.
+ALL_RUNS_TAKEN = "as many conversations as may be are going on with that destination"
 
 
 class Courier:
@@ -67,8 +71,8 @@ class Courier:
     async def attempt_delivery(self, attempt: Attempt) -> AttemptReport:
         """Make one attempt. Every recipient gets one outcome, and the report tells the story.
 
-        Raises WorkerBusy when as many runs as may be are at the destination, and nobody was asked about any recipient: the
-        same attempt is to be made a little later. An impatient one is handed over instead.
+        Raises WorkerBusy when as many runs as may be are at the destination and nothing at all was tried before: the same
+        attempt is to be made a little later. An impatient one is handed over instead.
         """
         run = self._begin(attempt)
         verdicts = Verdicts(attempt.recipients, run.transcript)
@@ -80,10 +84,10 @@ class Courier:
             await self._deliver(attempt, verdicts, run)
         except OutOfTime as out:
             handed_over = self._give_up(out, verdicts, run)
-        except WorkerBusy as busy:
-            if not (attempt.impatient or verdicts.outcomes):
+        except WorkerBusy:
+            if not attempt.impatient:
                 raise
-            handed_over = self._leave(str(busy), attempt, verdicts, run)
+            handed_over = self._leave(verdicts, run)
         return AttemptReport(verdicts.outcomes, run.transcript.events, handed_over)
 
     def refuse_when_full(self, addresses: Sequence[str]) -> None:
@@ -185,7 +189,14 @@ class Courier:
         self, domain: str, attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run, *, more_follow: bool
     ) -> HostUnusable | None:
         run.budget.begin_host(others_left=more_follow)
-        with self._destinations.run_at(domain):
+        with ExitStack() as place:
+            try:
+                place.enter_context(self._destinations.run_at(domain))
+            except WorkerBusy:
+                if attempt.impatient or not run.transcript.began:
+                    raise
+                # What was asked already must be told, and counts as a try: no relay is asked again ahead of the schedule.
+                return HostUnusable(Stage.ROUTE, ALL_RUNS_TAKEN)
             return await self._to_domain(domain, attempt, recipients, verdicts, run, more_follow=more_follow)
 
     async def _to_domain(
@@ -236,14 +247,15 @@ class Courier:
             verdicts.defer(verdicts.pending, out.stage, "the time of the run was used up")
         return handed_over
 
-    def _leave(self, busy: str, attempt: Attempt, verdicts: Verdicts, run: Run) -> bool:
-        """A destination has all its runs; whether a patient attempt shall go on at once."""
-        handed_over = attempt.impatient and _nobody_has_it(verdicts)
-        run.transcript.gave_up(Stage.ROUTE, f"{busy}; handed over to a patient attempt" if handed_over else busy)
+    def _leave(self, verdicts: Verdicts, run: Run) -> bool:
+        """A destination has all its runs, and this attempt is impatient; whether a patient one shall go on at once."""
+        handed_over = _nobody_has_it(verdicts)
+        why = f"{ALL_RUNS_TAKEN}; handed over to a patient attempt" if handed_over else ALL_RUNS_TAKEN
+        run.transcript.gave_up(Stage.ROUTE, why)
         if handed_over:
             verdicts.hand_over(verdicts.pending, Stage.ROUTE)
         else:
-            verdicts.defer(verdicts.pending, Stage.ROUTE, busy)
+            verdicts.defer(verdicts.pending, Stage.ROUTE, ALL_RUNS_TAKEN)
         return handed_over
 
     def _open_dialler(self) -> Dialler:

@@ -43,7 +43,7 @@ class Capacity:
     @property
     def waiting(self) -> int:
         """How many wait for a place."""
-        return len(self._waiting)
+        return len(self._patient())
 
     @asynccontextmanager
     async def place(self, size: int) -> AsyncIterator[None]:
@@ -66,16 +66,16 @@ class Capacity:
 
     def _must_queue(self, size: int) -> bool:
         """Whether somebody is first: for a small one, anybody who waits for a place; a large one waits for bytes as well."""
-        return any(not waiter.size or size for waiter in self._waiting)
+        return any(not waiter.size or size for waiter in self._patient())
 
     def _take(self, size: int) -> None:
         self.taken += 1
         self.bytes_taken += size
 
     async def _turn(self, size: int) -> None:
-        bytes_waiting = sum(waiter.size for waiter in self._waiting)
+        bytes_waiting = sum(waiter.size for waiter in self._patient())
         too_many_bytes = size and bytes_waiting and bytes_waiting + size > self._most_bytes
-        if len(self._waiting) >= self._most * MOST_WAITING or too_many_bytes:
+        if self.waiting >= self._most * MOST_WAITING or too_many_bytes:
             raise WorkerBusy(f"{self.taken} {self._what} in hand, and as many waiting as there may be")
         waiter = _Waiter(size, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
@@ -94,10 +94,14 @@ class Capacity:
                 raise WorkerBusy(why) from None
             raise
 
+    def _patient(self) -> list[_Waiter]:
+        """Those who wait, in their order, without those who gave up in this turn of the loop and could not leave yet."""
+        return [waiter for waiter in self._waiting if not waiter.turn.done()]
+
     def _let_in(self) -> None:
         """Give what is free to those who wait, in their order; a large one that does not fit holds up large ones only."""
         held_up = False
-        for waiter in list(self._waiting):
+        for waiter in self._patient():
             if self.taken >= self._most:
                 return
             if waiter.size and (held_up or not self._fits(waiter.size)):

@@ -15,9 +15,11 @@ from enum import StrEnum
 from email_core import maillog
 from email_core.clock import Clock
 from email_core.delivery.ledger import claimed
+from email_core.delivery.retry_schedule import JITTER
 from email_core.delivery.rows import SpooledRow
 from email_core.delivery.spool import Spool, SpoolItem
 from email_core.errors import EntityChanged, EntityMissing, StorageUnavailable
+from email_core.settings import LONGEST_PAUSE
 
 FIRST_PAUSE = 1.0  # seconds, doubled each time; an item that came before what it stands for was written
 FAULT_PAUSE = 30.0  # seconds, doubled each time; storage did not answer
@@ -26,7 +28,8 @@ MOST_PUT_BACKS = 12  # about 20 minutes of the first kind, two hours of the seco
 
 CLOCK_TOLERANCE = 10.0  # seconds by which the clocks of two workers may differ; no pause of the retry schedule is as short
 LONGEST_WAIT = 900.0  # seconds until an item that came before its time is looked at again
-FARTHEST_ATTEMPT = 24 * 3600.0  # seconds; no schedule, and no receiver that is heeded, asks for a longer pause
+# Seconds; longer than the longest pause that a schedule may have, its jitter and a clock that is an hour ahead.
+FARTHEST_ATTEMPT = LONGEST_PAUSE * (1 + JITTER) + 3600.0
 
 
 class ItemExhausted(Exception):
@@ -146,10 +149,14 @@ class Claims:
         pause = min(FAULT_PAUSE * 2**item.put_backs, LONGEST_FAULT_PAUSE)
         await self._set_aside(queue, item, Decision(Verdict.PUT_BACK, why, pause))
 
-    async def release(self, row: SpooledRow) -> None:
-        """Give a claim back when nothing was sent under it, so that the next delivery of the item need not wait for its end."""
+    async def release(self, row: SpooledRow, *, pause: float = 0.0) -> None:
+        """Give a claim back when nothing was sent under it, so that the next delivery of the item need not wait for its end.
+
+        `pause`: seconds until its item comes again. The row says so, or the sweeper would take it for one that lost its item.
+        """
+        due = self.clock.now() + pause
         try:
-            await self.spool.update(row, ledger=replace(row.ledger, claim_until=0.0, next_attempt_at=self.clock.now()))
+            await self.spool.update_held(row, ledger=replace(row.ledger, claim_until=0.0, next_attempt_at=due))
         except (EntityChanged, EntityMissing, StorageUnavailable) as error:
             # The claim then runs out by itself; the caller raises the fault that made it let go.
             maillog.fault("release", error=error, message=row.message)

@@ -5,7 +5,9 @@ the message as Failed. What a receiver or the network does is an outcome, never 
 
 What this worker has no room for, in memory or at its destination, gives its claim back and comes again a little later. That
 counts as no try, and as none of the put backs after which an item is given up, for it may go on for as long as the queue is
-full. What has waited for longer comes again later, so that a full queue does not keep storage busy with itself.
+full. What has waited for longer comes again later, so that a full queue does not keep storage busy with itself: each time
+costs a read, a claim, its release and an item. Other mail shares the queue with it all the same, and of a large backlog for
+one domain every item takes a run for those few round trips before what stands behind it.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ from email_core.settings import MAX_BYTES_IN_FLIGHT
 SETTLE_SHARE = 0.15  # of a claim: kept for writing down what the attempt came to
 ROOM_PATIENCE = 2.0  # seconds to wait for room; longer, and those who wait would fill the queue function
 BUSY_SHARE = 0.1  # of the time since the message was accepted: how long one that finds no room waits
-SHORTEST_BUSY_PAUSE, LONGEST_BUSY_PAUSE = 2.0, 60.0  # seconds; up to half of it is added or taken off
+SHORTEST_BUSY_PAUSE, LONGEST_BUSY_PAUSE = 2.0, 900.0  # seconds; up to half of it is added or taken off
+
+# A tenant reads it: how much the worker has in hand is for the log.
+NO_ROOM = "this installation had no room for it until its time was up"
 
 
 def message_room(most_bytes: int) -> Capacity:
@@ -54,30 +59,32 @@ class Deliverer:
         row = await self.claims.take(DELIVERIES, item, dequeue_count=dequeue_count)
         if row is None:
             return
+        report: AttemptReport | None = None
         try:
+            self.courier.refuse_when_full(row.ledger.open_addresses)  # before anything is read for nothing
             async with self.room.place(row.facts.size):
                 report = await self._attempt_patiently(row)
         except WorkerBusy as busy:
             await self.put_back(DELIVERIES, item, row, busy)
-            return
-        await self.settler.settle(row, report)
+        finally:
+            if report is not None:  # what was sent is written down, however the place was left
+                await self.settler.settle(row, report)
 
     async def put_back(self, queue: str, item: SpoolItem, row: SpooledRow, busy: WorkerBusy) -> None:
         """Put the item of a claimed row back, as there is no room for it now; nothing was done with it."""
         now = self.claims.clock.now()
         if now >= row.facts.expires_at:
-            await self.settler.settle(row, waiting(row, now=now, why=f"no run was free for it until its time was up: {busy}"))
+            await self.settler.settle(row, waiting(row, now=now, why=NO_ROOM))
             return
         waited = now - (row.facts.reopened_at or row.facts.accepted_at)
         pause = min(max(BUSY_SHARE * waited, SHORTEST_BUSY_PAUSE), LONGEST_BUSY_PAUSE) * random.uniform(0.5, 1.5)  # noqa: S311
-        await self.claims.release(row)
+        pause = min(pause, row.facts.expires_at - now)
+        await self.claims.release(row, pause=pause)
         maillog.put_back_item(item.message, queue=queue, why=str(busy), delay=pause)
         # Counted as put back once, so that it stands for itself should the release not have taken effect.
         await self.spool.enqueue(queue, replace(item, put_backs=max(item.put_backs, 1)), delay=pause)
 
     async def _attempt_patiently(self, row: SpooledRow) -> AttemptReport:
-        if row.signed_blob:
-            self.courier.refuse_when_full(row.ledger.open_addresses)  # before megabytes are read for nothing
         async with self.claims.released_on_fault(row):
             signed = await self.spool.signed(row)
         return await self.attempt(row, row.facts, signed, impatient=False)

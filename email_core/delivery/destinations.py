@@ -3,11 +3,13 @@
 Two bounds keep one bad destination from delaying the mail for all others (both in one worker; another one has its own):
 
 - At most RUNS_PER_DESTINATION runs deliver to a domain at once. A server that takes minutes for each message would have all
-  runs of the queue function otherwise. What is one too many is put back on its queue and counts as no try.
+  runs of the queue function otherwise. What is one too many is put back on its queue and counts as no try. Domains are what
+  is counted, not hosts: many domains at one slow host can have all runs together. A bound on the host would also hold up
+  the mail for a large provider that answers at once, and be known only after the look-up.
 - A next hop that gave no ready connection FAILURES_UNTIL_SKIPPED times in a row is skipped for SKIPPED_SECONDS: the next host
   or route takes its place at once, and where there is none the recipients are deferred without waiting for a time-out. When
-  the time is over, one attempt finds out for all. RFC 5321 section 4.5.4.1 asks for such a list of hosts that cannot be
-  reached; Postfix calls them dead.
+  the time is over, one attempt finds out for all. No answer in the short time that a run had left is no failure. RFC 5321
+  section 4.5.4.1 asks for such a list of hosts that cannot be reached; Postfix calls them dead.
 """
 
 from __future__ import annotations

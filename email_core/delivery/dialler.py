@@ -23,6 +23,8 @@ from email_core.message.address import Address
 
 SESSION_CAP = 2  # conversations that got as far as MAIL, in one attempt; as Postfix's smtp_mx_session_limit
 
+HASTE = 10.0  # seconds; a hop that was given less, for want of time, and did not answer has not failed
+
 _READY = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA})
 
 
@@ -87,14 +89,16 @@ class Dialler:
             run.transcript.skipped(hop.host, hop.address, hop.port, silence.failures, silence.reason)
             reason = f"not tried now, for it gave no connection {silence.failures} times in a row: {silence.reason}"
             raise HostUnusable(silence.stage, reason, host=hop.host, reply=silence.reply, withheld=silence.withheld)
+        greeting = run.budget.before_data(Stage.BANNER)  # raises OutOfTime: then this hop was not even dialled
+        hasty = impatient or (greeting.cut and greeting.seconds < HASTE)  # which proves nothing about the hop
         try:
             connection = await self._open(hop, run)
         except HostUnusable as unusable:
-            if not (impatient and _timed_out(unusable)):  # our own haste proves nothing
+            if not (hasty and _timed_out(unusable)):
                 self._destinations.gave_none(hop, unusable.stage, unusable.reason, unusable.reply, withheld=unusable.withheld)
             raise
         except OutOfTime as out:
-            if not out.impatient:
+            if not hasty:
                 self._destinations.gave_none(hop, out.stage, "no answer in the time of a run")
             raise
         self._destinations.answered(hop)

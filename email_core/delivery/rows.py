@@ -92,6 +92,7 @@ LIGHT = (
     *(f"{name}{part}" for name in ("ledger", "timeline") for part in ("Size", *range(_PARTS))),
     *(f"{name}Blob" for name in _HEAVY),
 )
+LIGHTEST = tuple(name for name in LIGHT if not name.startswith("timeline"))  # who stands where, without the story
 _entries = msgspec.json.Decoder(tuple[Entry, ...])
 _events = msgspec.json.Decoder(tuple[TimelineEvent, ...])
 

@@ -89,21 +89,22 @@ class Settler:
         for pause in (*_SETTLE_PAUSES, None):
             out_of_time = pause is None or self.clock.now() + pause > row.ledger.claim_until
             try:
-                held = replace(row, etag=etag)
-                await self.spool.update(held, ledger=ledger, facts=changed, timeline=timeline, signed=signed)
-                return
-            except EntityChanged:
-                # The claim was taken over; or our own merge took effect and only its answer was lost; or the row was
-                # touched without touching the claim, by a sweeper whose clock is ahead or by a note on its timeline.
-                current = await self.spool.read(row.message, row.row, with_content=False)
-                if current is None or current.ledger.claim_token != ledger.claim_token:
-                    raise
-                if current.ledger.attempt == ledger.attempt:
+                try:
+                    held = replace(row, etag=etag)
+                    await self.spool.update(held, ledger=ledger, facts=changed, timeline=timeline, signed=signed)
                     return
-                if current.ledger.attempt != row.ledger.attempt or pause is None:
-                    raise
-                etag = current.etag
-            except StorageUnavailable as unavailable:
+                except EntityChanged:
+                    # The claim was taken over; or our own merge took effect and only its answer was lost; or the row was
+                    # touched without touching the claim, by a sweeper whose clock is ahead or by a note on its timeline.
+                    current = await self.spool.read(row.message, row.row, with_content=False)
+                    if current is None or current.ledger.claim_token != ledger.claim_token:
+                        raise
+                    if current.ledger.attempt == ledger.attempt:
+                        return
+                    if current.ledger.attempt != row.ledger.attempt or pause is None:
+                        raise
+                    etag = current.etag
+            except StorageUnavailable as unavailable:  # of the merge, or of the read that tells what became of it
                 if out_of_time:
                     raise
                 maillog.fault("settle", error=unavailable, message=row.message)
@@ -117,7 +118,7 @@ class Settler:
         due = 0.0 if ledger.finished else self.clock.now()
         saved = replace(ledger, attempt=row.ledger.attempt, next_attempt_at=due)
         try:
-            await self.spool.update(row, ledger=saved, facts=facts, timeline=timeline)
+            await self.spool.update_held(row, ledger=saved, facts=facts, timeline=timeline)
         except (StorageUnavailable, StorageRefused, StorageLimit, EntityChanged) as error:
             # The claim runs out then, and whoever takes it over marks the open recipients as possible duplicates.
             maillog.fault("save-outcomes", error=error, message=row.message)

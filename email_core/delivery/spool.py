@@ -17,6 +17,7 @@ from email_core.delivery.outcome import TimelineEvent
 from email_core.delivery.rows import (
     INLINE_LIMIT,
     LIGHT,
+    LIGHTEST,
     MESSAGE_ROW,
     SIGNED,
     MessageFacts,
@@ -34,6 +35,7 @@ MESSAGES = "messages"
 SUBMISSIONS = "submissions"
 DELIVERIES = "deliveries"
 SPLIT_DELAY = 1.0  # seconds; the transaction that follows the items of a split takes less
+MOST_TOUCHES = 4  # of a row by others while a run has its claim; notes and sweepers touch it once a run, if at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +104,12 @@ class Spool:
         entity = await self._storage.tables.get(MESSAGES, message, row, select=() if with_content else LIGHT)
         return None if entity is None else row_of(message, row, entity)
 
-    async def envelopes(self, message: str) -> list[SpooledRow]:
+    async def envelopes(self, message: str, *, with_timelines: bool = True) -> list[SpooledRow]:
         """The envelope rows of a message that was split, in order, without content."""
         rows = self._storage.tables.query(
             MESSAGES,
             f"PartitionKey eq {text_literal(message)} and RowKey ge 'envelope:' and RowKey lt 'envelope;'",
-            select=("RowKey", *LIGHT),
+            select=("RowKey", *(LIGHT if with_timelines else LIGHTEST)),
         )
         return [row_of(message, str(entity.values["RowKey"]), entity) async for entity in rows]
 
@@ -159,6 +161,30 @@ class Spool:
             signed=signed or row.signed,
         )
 
+    async def update_held(
+        self,
+        row: SpooledRow,
+        *,
+        ledger: Ledger,
+        facts: MessageFacts | None = None,
+        timeline: Sequence[TimelineEvent] | None = None,
+    ) -> None:
+        """As `update`, for the run that has the claim: that somebody touched the row and left the claim alone does not count.
+
+        Raises EntityChanged when the claim is another's, the attempt is settled, or the row is touched without an end.
+        """
+        for left in reversed(range(MOST_TOUCHES)):
+            try:
+                await self.update(row, ledger=ledger, facts=facts, timeline=timeline)
+                return
+            except EntityChanged:
+                current = await self.read(row.message, row.row, with_content=False)
+                if current is not None and _same_claim(current, row) and current.ledger == ledger:
+                    return  # our own merge, whose answer was lost
+                if not left or current is None or not _same_claim(current, row):
+                    raise
+                row = replace(row, etag=current.etag)
+
     async def split(
         self,
         row: SpooledRow,
@@ -172,8 +198,8 @@ class Spool:
         """Give each envelope a row and an item of its own, in one transaction with the message's row.
 
         The items are enqueued first, with a delay: an item without its row is put back, a row without its item has to wait
-        for the sweeper, which looks at when the attempt was due. Raises EntityExists or EntityChanged when another run has
-        the message.
+        for the sweeper, which looks at when the attempt was due. A touch that leaves the claim alone does not stop it. Raises
+        EntityExists or EntityChanged when another run has the message.
         """
         blob = f"{row.message}/signed"
         await self._storage.content.put(blob, signed)
@@ -185,16 +211,31 @@ class Spool:
         ]
         done = Ledger(row.ledger.entries, attempt=row.ledger.attempt + 1, claim_token=row.ledger.claim_token)
         changes = {**facts_of(replace(facts, envelopes=len(names))), **ledger_of(done), **timeline_of(timeline)}
-        try:
-            await self._storage.tables.transact(MESSAGES, [*inserts, Merge(row.message, row.row, changes, row.etag)])
-        except (EntityExists, EntityChanged):
-            # Our own transaction took effect and its answer was lost, or another run has the message.
-            current = await self.read(row.message, with_content=False)
-            if current is None or not current.facts.envelopes or current.ledger.claim_token != row.ledger.claim_token:
-                raise
+        etag = row.etag
+        for left in reversed(range(MOST_TOUCHES)):
+            try:
+                await self._storage.tables.transact(MESSAGES, [*inserts, Merge(row.message, row.row, changes, etag)])
+                return
+            except (EntityExists, EntityChanged):
+                # Our own transaction took effect and its answer was lost, or another run has the message, or a sweeper or a
+                # note on the timeline touched the row.
+                current = await self.read(row.message, with_content=False)
+                if current is None or current.ledger.claim_token != row.ledger.claim_token:
+                    raise
+                if current.facts.envelopes:
+                    return
+                if not left or not _same_claim(current, row):
+                    raise
+                etag = current.etag
 
     async def _stored(self, name: str, content: bytes, blob: str) -> dict[str, Value]:
         if len(content) <= INLINE_LIMIT:
             return chunks(name, content)
         await self._storage.content.put(blob, content)
         return {f"{name}Blob": blob}
+
+
+def _same_claim(current: SpooledRow, held: SpooledRow) -> bool:
+    """Whether a row is still that of the run that holds it, as it was read: its claim, and its attempt is not settled."""
+    now, then = current.ledger, held.ledger
+    return (now.claim_token, now.attempt) == (then.claim_token, then.attempt)

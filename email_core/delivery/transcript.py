@@ -26,6 +26,11 @@ class Transcript:
     def events(self) -> tuple[TimelineEvent, ...]:
         return tuple(self._events)
 
+    @property
+    def began(self) -> bool:
+        """Whether anything was tried beyond choosing a way: a look-up, a next hop, a test recipient."""
+        return any(event.kind != "route" for event in self._events)
+
     def route(self, route: str, why: str) -> None:
         """Which way the mail goes, and why this one."""
         self._add("route", route=route, why=why)

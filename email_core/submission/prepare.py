@@ -41,6 +41,15 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstAttempt:
+    """What the first attempt came to. Without `facts` and `signed` the message could not be signed, and is prepared again."""
+
+    report: AttemptReport
+    facts: MessageFacts | None = None
+    signed: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Preparer:
     """Prepares messages and starts their delivery."""
 
@@ -57,18 +66,22 @@ class Preparer:
         row = await self.claims.take(SUBMISSIONS, item, dequeue_count=dequeue_count)
         if row is None:
             return
+        ended: FirstAttempt | None = None
         try:
             async with self.deliverer.room.place(row.facts.size):
-                await self._prepare(row)
+                ended = await self._prepare(row)
         except WorkerBusy as busy:
             await self.deliverer.put_back(SUBMISSIONS, item, row, busy)
+        finally:
+            if ended is not None:  # what was sent is written down, however the place was left
+                await self.settler.settle(row, ended.report, facts=ended.facts, signed=ended.signed)
 
-    async def _prepare(self, row: SpooledRow) -> None:
+    async def _prepare(self, row: SpooledRow) -> FirstAttempt | None:
+        """Prepare the message of a claimed row; what is to be settled then, None when it was split."""
         async with self.claims.released_on_fault(row):
             prepared = await self._prepared(row)
         if prepared is None:
-            await self.settler.settle(row, waiting(row, now=self.clock.now(), why="the message can't be signed yet"))
-            return
+            return FirstAttempt(waiting(row, now=self.clock.now(), why="the message can't be signed yet"))
         ledgers = split_by_domain(row.ledger.entries)
         maillog.prepared(
             row.message, size=len(prepared.signed), envelopes=len(ledgers), selectors=str(prepared.event.facts["selectors"])
@@ -84,10 +97,10 @@ class Preparer:
                     signed=prepared.signed,
                     now=self.clock.now(),
                 )
-            return
+            return None
         report = await self.deliverer.attempt(row, prepared.facts, prepared.signed, impatient=True)
         story = replace(report, timeline=(prepared.event, *report.timeline))
-        await self.settler.settle(row, story, facts=_concluded(prepared.facts, report), signed=prepared.signed)
+        return FirstAttempt(story, _concluded(prepared.facts, report), prepared.signed)
 
     async def _prepared(self, row: SpooledRow) -> Prepared | None:
         """The message ready to go; None when it has to wait, because an administrator must provide something."""

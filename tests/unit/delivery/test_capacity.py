@@ -181,6 +181,36 @@ def test_place_given_in_the_moment_of_giving_up_goes_to_the_next() -> None:
     virtually(scenario)
 
 
+def test_holder_that_leaves_as_a_waiting_thing_gives_up_lets_the_next_one_in() -> None:
+    async def scenario() -> None:
+        holders = Holders(capacity(most=1))
+        for name in "abc":
+            await holders.come(name)
+        holders._leave["a"].set()
+        holders._tasks["b"].cancel()  # a runs first, and finds b in the queue with its turn cancelled
+        await settle()
+        assert holders._tasks["a"].exception() is None
+        assert holders.inside == ["c"]
+        await holders.leave("c")
+        assert (holders.places.taken, holders.places.waiting) == (0, 0)
+
+    virtually(scenario)
+
+
+def test_thing_that_gave_up_and_could_not_leave_yet_does_not_count_as_waiting() -> None:
+    async def scenario() -> None:
+        holders = Holders(capacity(most=9))
+        await holders.come("a", 10 * MB)
+        await holders.come("b", 10 * MB)
+        holders._tasks["b"].cancel()
+        assert holders.places.waiting == 0
+        with pytest.raises(WorkerBusy, match="for 2 seconds"):  # it waited, and was not refused at once
+            async with holders.places.place(10 * MB):
+                pass
+
+    virtually(scenario)
+
+
 def test_place_is_given_back_whatever_is_raised_in_it() -> None:
     async def scenario() -> None:
         places = capacity(most=1)

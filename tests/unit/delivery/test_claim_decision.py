@@ -61,7 +61,8 @@ def row_of(ledger: Ledger, *, envelopes: int = 0) -> SpooledRow:
         ("the same, delivered again", row_of(LATER), 1, 0, 2, Verdict.PUT_BACK, 300),
         ("the same, put back too often: its time is waited for first", row_of(LATER), 1, MOST_PUT_BACKS, 1, PUT_BACK, 300),
         ("the same, due in hours: looked at again before", row_of(due_in(6 * 3600)), 1, 0, 1, Verdict.PUT_BACK, 900),
-        ("the same, due in a time that no schedule has", row_of(due_in(25 * 3600)), 1, 0, 1, Verdict.CLAIM, 0),
+        ("the same, due in a time that no schedule has", row_of(due_in(30 * 3600)), 1, 0, 1, Verdict.CLAIM, 0),
+        ("the same, after the longest pause of a schedule", row_of(due_in(1.2 * 86_400)), 1, 0, 1, Verdict.PUT_BACK, 900),
         ("an item whose worker's clock is seconds behind", row_of(due_in(9)), 1, 0, 1, Verdict.CLAIM, 0),
         ("an item that is late", row_of(due_in(-3600)), 1, 0, 1, Verdict.CLAIM, 0),
         ("a first item, accepted by a worker whose clock is ahead", row_of(NEVER_CLAIMED), 0, 0, 1, Verdict.CLAIM, 0),
@@ -87,7 +88,7 @@ def test_decide_claim_far_in_the_future_waits_a_claim_at_a_time_and_is_never_poi
 
 
 def test_decide_claim_that_ends_in_a_time_that_no_clock_can_mean_is_poison_in_the_end() -> None:
-    row = row_of(replace(HELD, claim_until=NOW + 25 * 3600))
+    row = row_of(replace(HELD, claim_until=NOW + 30 * 3600))
     waiting = decide(SpoolItem("svc:op"), row, dequeue_count=2, now=NOW, longest_claim=300)
     exhausted = decide(SpoolItem("svc:op", put_backs=MOST_PUT_BACKS), row, dequeue_count=1, now=NOW, longest_claim=300)
     assert (waiting.verdict, waiting.counted, exhausted.verdict) == (Verdict.PUT_BACK, True, Verdict.POISON)
