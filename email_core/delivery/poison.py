@@ -21,7 +21,8 @@ from email_core.insights.activity import record
 from email_core.storage import Storage, StorageLimit
 
 ERROR_CODE = "EmailDropped"
-UNREADABLE = (msgspec.MsgspecError, StorageLimit, TypeError)  # a row of another version, a name that no row can have
+# A row of another version; a name that no row can have, which is a StorageLimit and so a ValueError.
+UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError)
 REASON = "The service could not work it and gave up; its operator can look into the matter."
 
 

@@ -4,6 +4,8 @@ One ETag merge opens them, under a new attempt number and with an event on the t
 item goes on its queue; then the kept one is deleted. Killed after the first, the next replay of the item finds the event and
 goes on from there, and so does the sweeper. Killed after the second, only the deletion is left. Whoever was delivered to,
 bounced or expired stays as he is.
+
+An item whose message was never ended has nothing to open: the item itself is what was lost, and it is put on its queue again.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from email_core.delivery.poison import ERROR_CODE, REASON, UNREADABLE
 from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.spool import Spool, SpoolItem
 from email_core.errors import EntityChanged, EntityMissing
+from email_core.message.status import RecipientStatus
 from email_core.storage import Storage
 
 # Seconds before the end of a signature, after which a receiver that verifies late would refuse the mail (RFC 6376 section 3.5).
@@ -35,7 +38,8 @@ class Prospect:
     """What a replay of an item comes to. `refused` says why it cannot be replayed, and `remedy` what to do instead.
 
     `row` is its message or envelope as it is now. `recipients` are those that are opened again, and `expires_at` is until
-    when they are tried (seconds since the epoch). `begun`: an earlier replay opened them, or another item of the message did.
+    when they are tried (seconds since the epoch). `begun`: they are open already. An earlier replay opened
+    them, or one of another item of the message did, or they were never ended.
     """
 
     kept: KeptItem
@@ -68,6 +72,7 @@ class Replayer:
             return _refused(kept, None, why, FORGET)
         if row is None:
             return _refused(kept, None, "its message is not there any more", FORGET)
+        row = _with_rules(row)
         recipients = tuple(entry.address for entry in row.ledger.entries if entry.rule == POISONED)
         if not recipients:
             if row.facts.envelopes:
@@ -89,8 +94,7 @@ class Replayer:
                     row = await self._reopen(prospect, row)
                 except (EntityChanged, EntityMissing):
                     continue  # somebody was faster: the row tells
-            event = _replay_of(kept, row)
-            if event is not None and event.facts.get("attempt") == row.ledger.attempt and not row.ledger.finished:
+            if _is_wanted(kept, row):
                 # Once more after a crash, perhaps; the claim lets one of the items work.
                 await self.spool.enqueue(await self.spool.queue_of(row), SpoolItem(row.message, row.row, row.ledger.attempt))
             await self.storage.tables.delete(POISON, kept.queue, kept.id)
@@ -151,6 +155,27 @@ def _refused(kept: KeptItem, row: SpooledRow | None, why: str, remedy: str) -> P
 def _replay_of(kept: KeptItem, row: SpooledRow) -> TimelineEvent | None:
     events = (event for event in reversed(row.timeline) if event.kind == "replayed")
     return next((event for event in events if event.facts.get("item") == kept.id), None)
+
+
+def _is_wanted(kept: KeptItem, row: SpooledRow) -> bool:
+    """Whether a row may have no other item than the one that a kept item stands for.
+
+    Its replay opened the attempt that comes next, or the message was never ended and it is the item of that attempt.
+    """
+    if row.ledger.finished or row.facts.envelopes:
+        return False
+    replay = _replay_of(kept, row)
+    attempts = {replay.facts.get("attempt") if replay else None, kept.item.attempt if kept.item else None}
+    return row.ledger.attempt in attempts
+
+
+def _with_rules(row: SpooledRow) -> SpooledRow:
+    """A row in which whoever a fault of ours ended has the rule POISONED. Earlier versions wrote only the reason."""
+    entries = tuple(
+        replace(entry, rule=POISONED) if entry.status is RecipientStatus.FAILED and entry.reply == REASON else entry
+        for entry in row.ledger.entries
+    )
+    return replace(row, ledger=replace(row.ledger, entries=entries))
 
 
 def _restored(facts: MessageFacts) -> MessageFacts:

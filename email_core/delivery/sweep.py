@@ -12,22 +12,28 @@ looks at the ids that begin with one hexadecimal digit, so a message is looked a
 seeking in the table from one to the next, which is one short query for each of them. The directory is not asked: a service
 that was deleted yesterday may have mail under way today.
 
-**How often.** The row says before the item is enqueued that its attempt is due now. So it is not overdue again until
-another claim's time has passed, and each look puts at most one item for it on a queue. However long a backlog lasts, a message
+**In which order.** A run has bounds of rows and of time, and what lies behind them has to wait for a later one. So each look
+at a digit begins with another service than the one before, and, once every service was first, with another second digit: in
+turn everything is at the beginning.
+
+**How often.** A look leaves an event on the timeline before the item is enqueued, and a row that was put back less than a
+claim's time ago is left alone, so each look puts at most one item for it on a queue. However long a backlog lasts, a message
 has one item more for every 80 minutes of it. The first of them is worked; the others find the claim held or the attempt
-settled, and are dropped. An item that was on its way nevertheless is one of those others.
+settled, and are dropped. An item that was on its way nevertheless is one of those others. When the attempt was due stays as
+it is: a worker whose clock is far ahead takes much for overdue, and the items that it adds wait for the time that is written
+there, which no such clock may move.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-
-import msgspec
 
 from email_core import maillog
 from email_core.clock import Clock
 from email_core.delivery.outcome import TimelineEvent
+from email_core.delivery.poison import UNREADABLE
 from email_core.delivery.rows import MESSAGE_ROW, SpooledRow
 from email_core.delivery.spool import MESSAGES, Spool, SpoolItem
 from email_core.errors import EntityChanged, EntityMissing, StorageRefused, StorageUnavailable
@@ -35,8 +41,10 @@ from email_core.storage import Storage, text_literal
 
 EVERY = 300.0  # seconds from one run to the next; the timer's schedule says the same
 DIGITS = "0123456789abcdef"
+OVERDUE = "overdue"  # the event on the timeline
 MOST_ROWS = 5_000  # put back by one run; a queue that lost a million items has them again after 17 hours
 LONGEST_SWEEP = 180.0  # seconds; below functionTimeout and the time to the next run
+MOST_FAULTS = 3  # rows one after the other that storage had no answer for; then it is away, and not the row at fault
 
 
 @dataclass
@@ -46,6 +54,15 @@ class Sweep:
     digit: str
     found: int = 0
     put_back: int = 0
+
+
+def turn_at(now: float) -> int:
+    """The number of the run that is due at a time in seconds since the epoch; its last hexadecimal digit is the one looked at.
+
+    The timer fires where one turn ends and the next begins, a little late or, by a clock that is behind, a little early. So
+    the time is rounded and not cut.
+    """
+    return int((now + EVERY / 2) // EVERY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +75,53 @@ class Sweeper:
     longest_claim: float
 
     async def sweep(self) -> Sweep:
-        """Look at the sixteenth of all messages whose turn it is. A storage fault ends the run; the next one goes on."""
-        began = self.clock.monotonic()
-        sweep = Sweep(DIGITS[int(self.clock.now() // EVERY) % len(DIGITS)])
+        """Look at the sixteenth of all messages whose turn it is, and put back what is overdue.
+
+        A row that cannot be read, or that storage has no answer for, is passed over. Storage that is away ends the run, and so
+        do MOST_ROWS and LONGEST_SWEEP; what is left waits for a later one. Raises nothing of these: the log tells.
+        """
+        turn = turn_at(self.clock.now())
+        sweep = Sweep(DIGITS[turn % len(DIGITS)])
         try:
-            async for message, name in self._overdue(sweep.digit):
-                if sweep.put_back >= MOST_ROWS or self.clock.monotonic() - began > LONGEST_SWEEP:
-                    break
-                sweep.found += 1
-                sweep.put_back += await self._look(message, name)
-        except (StorageUnavailable, StorageRefused) as error:
+            async with asyncio.timeout(LONGEST_SWEEP):
+                await self._look_at_all(turn, sweep)
+        except (StorageUnavailable, StorageRefused, TimeoutError) as error:
             maillog.fault("sweep", error=error)
         if sweep.found:
             maillog.swept(digit=sweep.digit, found=sweep.found, put_back=sweep.put_back)
         return sweep
 
-    async def _overdue(self, digit: str) -> AsyncIterator[tuple[str, str]]:
-        """PartitionKey and RowKey of what is overdue among the operation ids that begin with a digit."""
+    async def _look_at_all(self, turn: int, sweep: Sweep) -> None:
+        faults = 0
+        async for message, name in self._overdue(turn):
+            if sweep.put_back >= MOST_ROWS:
+                return
+            sweep.found += 1
+            try:
+                sweep.put_back += await self._look(message, name)
+                faults = 0
+            except (StorageUnavailable, StorageRefused) as error:
+                faults += 1
+                if faults == MOST_FAULTS:
+                    raise
+                maillog.fault("sweep", error=error, message=message)
+
+    async def _overdue(self, turn: int) -> AsyncIterator[tuple[str, str]]:
+        """PartitionKey and RowKey of what is overdue among the operation ids that a turn looks at."""
         due = self.clock.now() - self.longest_claim
-        async for service in self._service_keys():
-            first, end = (text_literal(f"{service}:{character}") for character in (digit, chr(ord(digit) + 1)))
-            rows = self.storage.tables.query(
-                MESSAGES,
-                f"PartitionKey ge {first} and PartitionKey lt {end} and nextAttemptAt gt 0.0 and nextAttemptAt lt {due:.3f}"
-                f" and (claimToken ne '' or RowKey ne {text_literal(MESSAGE_ROW)})",
-                select=("PartitionKey", "RowKey"),
-            )
-            async for row in rows:
-                yield str(row.values["PartitionKey"]), str(row.values["RowKey"])
+        services = [service async for service in self._service_keys()]
+        circles, first = divmod(turn // len(DIGITS), max(len(services), 1))
+        for service in (*services[first:], *services[:first]):
+            for begin, end in _ranges(service, turn % len(DIGITS), circles % len(DIGITS)):
+                rows = self.storage.tables.query(
+                    MESSAGES,
+                    f"PartitionKey ge {text_literal(begin)} and PartitionKey lt {text_literal(end)}"
+                    f" and nextAttemptAt gt 0.0 and nextAttemptAt lt {due:.3f}"
+                    f" and (claimToken ne '' or RowKey ne {text_literal(MESSAGE_ROW)})",
+                    select=("PartitionKey", "RowKey"),
+                )
+                async for row in rows:
+                    yield str(row.values["PartitionKey"]), str(row.values["RowKey"])
 
     async def _service_keys(self) -> AsyncIterator[str]:
         """The keys of all services that have messages, each found by one query for the first row behind the one before."""
@@ -102,13 +138,13 @@ class Sweeper:
             after = f"{service};"  # the character after the colon
 
     async def _look(self, message: str, name: str) -> bool:
-        """Put a row back if it is still overdue; whether it was."""
+        """Put a row back if it is still overdue; whether it was. Raises StorageUnavailable and StorageRefused."""
         try:
             row = await self.spool.read(message, name, with_content=False)
             return row is not None and await self._put_back(row)
         except (EntityChanged, EntityMissing):
             return False  # somebody works on it: nothing was lost
-        except (msgspec.MsgspecError, TypeError) as error:
+        except UNREADABLE as error:
             # A row that cannot be read, perhaps of a newer version, must not keep the sweeper from all those behind it.
             maillog.fault("sweep", error=error, message=message)
             return False
@@ -122,10 +158,22 @@ class Sweeper:
             return False
         if ledger.claim_until > now or not 0.0 < ledger.next_attempt_at < now - self.longest_claim:
             return False
+        # Either way: what a clock that is far ahead has written keeps the others from a row for one look at the most.
+        if any(abs(now - event.at) < self.longest_claim for event in row.timeline if event.kind == OVERDUE):
+            return False
         overdue = now - ledger.next_attempt_at
         queue = await self.spool.queue_of(row)
-        event = TimelineEvent(now, "overdue", {"seconds": round(overdue), "attempt": ledger.attempt, "queue": queue})
-        await self.spool.update(row, ledger=replace(ledger, next_attempt_at=now), timeline=[*row.timeline, event])
+        event = TimelineEvent(now, OVERDUE, {"seconds": round(overdue), "attempt": ledger.attempt, "queue": queue})
+        await self.spool.update(row, ledger=ledger, timeline=[*row.timeline, event])
         await self.spool.enqueue(queue, SpoolItem(row.message, row.row, ledger.attempt))
         maillog.put_back_message(row.message, row=row.row, queue=queue, attempt=ledger.attempt, overdue=overdue)
         return True
+
+
+def _ranges(service: str, digit: int, second: int) -> list[tuple[str, str]]:
+    """The keys, from one to below another, of the ids of a service that begin with a digit, from a second digit around."""
+    begin, end = f"{service}:{DIGITS[digit]}", f"{service}:{chr(ord(DIGITS[digit]) + 1)}"
+    if second == 0:
+        return [(begin, end)]
+    middle = begin + DIGITS[second]
+    return [(middle, end), (begin, middle)]

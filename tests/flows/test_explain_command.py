@@ -85,3 +85,23 @@ async def test_explain_with_storage_that_does_not_answer_ends_with_3(
     )
     assert await explain(tmp_path, "k1:7f0b1d6e-4a53-4f0c-9d2b-1c3a5e7f9b11") == 3
     assert "storage of the installation does not answer" in capsys.readouterr().err
+
+
+async def test_explain_by_the_name_of_the_log_takes_it_in_capitals(
+    pipeline: Pipeline, sink: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = await name_of_a_refused_message(pipeline, sink)
+    capsys.readouterr()
+    assert await explain(tmp_path, name.upper()) == 0
+    assert capsys.readouterr().out.startswith(f"Message {name.partition(':')[2]}\n")
+
+
+async def test_explain_of_a_row_that_cannot_be_read_says_so_and_ends_with_1(
+    pipeline: Pipeline, sink: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = await name_of_a_refused_message(pipeline, sink)
+    changes = {"ledger0": b"not json", "ledgerSize": 8, "envelopes": 0}
+    await pipeline.storage.tables.merge("messages", name, "message", changes, etag="*")
+    capsys.readouterr()
+    assert await explain(tmp_path, name) == 1
+    assert f"{name} cannot be read by this version of Postrider" in capsys.readouterr().err

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from azure.functions import QueueMessage
 
-from email_core.delivery.spool import SUBMISSIONS, SpoolItem
+from email_core.delivery.spool import SUBMISSIONS, Spool, SpoolItem
+from email_core.errors import EntityMissing, StorageUnavailable
 from email_core.triggers.queues import _work
 from local import cli
 from tests.kit.azurite import _SCRIPT, Azurite
@@ -154,6 +155,32 @@ async def test_poison_replay_all_tells_each_and_ends_with_1_when_one_could_not(c
     assert "not ?[31mjson" in shown
     told = json.loads((await command("replay", "--all", "--json"))[1])
     assert [each["replay"]["possible"] for each in told] == [False]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(StorageUnavailable("queues.enqueue: 503 ServerBusy"), "503"), (EntityMissing("404 QueueNotFound"), "queue")],
+)
+async def test_poison_replay_all_as_json_tells_what_was_done_before_an_item_that_failed(
+    command: Run, own_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    for letter in "ab":
+        await poisoned(own_pipeline, f"{letter * 8}-1111-4000-8000-000000000001")
+    enqueue, calls = Spool.enqueue, 0
+
+    async def failing(spool: Spool, *arguments: Any, **options: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise error
+        await enqueue(spool, *arguments, **options)
+
+    monkeypatch.setattr(Spool, "enqueue", failing)
+    status, out, err = await command("replay", "--all", "--json")
+    assert status == 1
+    assert [each["id"][:8] for each in json.loads(out)] == ["aaaaaaaa"]
+    assert err.startswith("postrider: ") and said in err and "Traceback" not in err
+    assert [each["id"][:8] for each in json.loads((await command("list", "--json"))[1])] == ["bbbbbbbb"]
 
 
 async def test_poison_forget_removes_the_item_alone(command: Run, own_pipeline: Pipeline) -> None:

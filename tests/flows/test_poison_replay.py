@@ -14,7 +14,7 @@ from email_core.delivery.kept_items import POISON, KeptItem, kept_items
 from email_core.delivery.ledger import POISONED
 from email_core.delivery.replay import VERIFIED_WITHIN, Replayer, signed_until
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, SpoolItem
-from email_core.delivery.sweep import DIGITS, EVERY
+from email_core.delivery.sweep import DIGITS, EVERY, turn_at
 from email_core.errors import EntityMissing, StorageUnavailable
 from email_core.settings import LONGEST_CLAIM
 from email_core.submission.accept import Accepted
@@ -161,6 +161,59 @@ async def test_replay_message_that_was_never_prepared_sends_it_and_its_operation
     answer = await get(pipeline, operation)
     assert (answer.body["status"], answer.body["recipients"][0]["status"]) == ("Succeeded", "Delivered")
     assert len(sink.received) == 1
+
+
+async def kept_only(pipeline: Pipeline, queue: str, item: SpoolItem) -> KeptItem:
+    """An item that is kept, and whose message was not ended: the host stopped in between, and the poison item is gone, too."""
+    dead = KeptItem(str(uuid.uuid4()), queue, item.encode(), 5, pipeline.clock.now())
+    await pipeline.storage.tables.insert(POISON, dead.entity())
+    pipeline.queues.noted.clear()
+    return dead
+
+
+async def test_replay_item_of_a_message_that_was_never_ended_nor_claimed_is_worked(pipeline: Pipeline, sink: Receiver) -> None:
+    accepted = await pipeline.accept(draft_to("ann@fabrikam.test"))
+    item = SpoolItem(f"{pipeline.service.key}:{accepted.operation_id}", put_backs=12)
+    dead = await kept_only(pipeline, SUBMISSIONS, item)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline.storage.tables, "delete", killed_before)
+        with pytest.raises(Killed):
+            await replayer(pipeline).replay(dead)
+    [noted] = pipeline.queues.noted
+    assert (noted.queue, noted.item) == (SUBMISSIONS, replace(item, put_backs=0))
+    assert not (await replayer(pipeline).replay(dead)).refused
+    assert not await is_kept(pipeline, dead)
+    await pipeline.drain()
+    assert len(sink.received) == 1
+
+
+async def test_replay_item_of_a_retry_that_was_never_ended_waits_for_its_time(pipeline: Pipeline, sink: Receiver) -> None:
+    sink.replies = {"later@fabrikam.test": ["451 4.3.0 later", "250 2.1.5 now"]}
+    await pipeline.accept(draft_to("later@fabrikam.test"))
+    await pipeline.step()
+    [retry] = pipeline.queues.noted
+    dead = await kept_only(pipeline, retry.queue, retry.item)
+    await replayer(pipeline).replay(dead)
+    [noted] = pipeline.queues.noted
+    assert (noted.queue, noted.item) == (DELIVERIES, retry.item)
+    pipeline.queues.noted.clear()
+    await pipeline.work(noted)
+    [waiting] = pipeline.queues.noted
+    assert waiting.delay > 0 and sink.received == []
+    await pipeline.drain()
+    assert len(sink.received) == 1
+
+
+async def test_replay_message_that_an_earlier_version_ended_is_opened(pipeline: Pipeline, sink: Receiver) -> None:
+    """That version wrote the reason and no rule."""
+    accepted, dead = await deferred_and_poisoned(pipeline, sink)
+    row = await pipeline.row(accepted)
+    entries = tuple(replace(entry, rule="") if entry.rule == POISONED else entry for entry in row.ledger.entries)
+    await pipeline.services.spool.update(row, ledger=replace(row.ledger, entries=entries))
+    done = await replayer(pipeline).replay(dead)
+    assert (done.refused, done.recipients) == ("", ("later@fabrikam.test",))
+    await pipeline.drain()
+    assert [received.recipients for received in sink.received] == [("ok@fabrikam.test",), ("later@fabrikam.test",)]
 
 
 async def test_replay_opens_those_alone_that_the_poison_ended(pipeline: Pipeline, sink: Receiver) -> None:
@@ -351,7 +404,7 @@ async def test_replay_that_is_killed_before_its_item_is_found_by_the_sweeper(pip
         with pytest.raises(Killed):
             await replayer(pipeline).replay(dead)
     pipeline.clock.advance(HOUR)
-    turn = (DIGITS.index(accepted.operation_id[0]) - int(pipeline.clock.now() // EVERY)) % len(DIGITS)
+    turn = (DIGITS.index(accepted.operation_id[0]) - turn_at(pipeline.clock.now())) % len(DIGITS)
     pipeline.clock.advance(turn * EVERY)
     await pipeline.services.sweeper.sweep()
     [noted] = [noted for noted in pipeline.queues.noted if accepted.operation_id in noted.item.message]

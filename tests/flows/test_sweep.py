@@ -13,7 +13,7 @@ from email_core.delivery import sweep
 from email_core.delivery.ledger import Entry, Ledger
 from email_core.delivery.rows import MessageFacts
 from email_core.delivery.spool import DELIVERIES, MESSAGES, SUBMISSIONS, SpoolItem
-from email_core.delivery.sweep import DIGITS, EVERY
+from email_core.delivery.sweep import DIGITS, EVERY, turn_at
 from email_core.errors import StorageUnavailable
 from email_core.submission.accept import Accepted
 from tests.kit.pipeline import Noted, Pipeline, draft_to
@@ -33,7 +33,7 @@ def once_deferred() -> dict[str, list[str]]:
 
 def turn(pipeline: Pipeline, digit: str) -> None:
     """Let time pass until it is the turn of the ids that begin with a digit."""
-    left = (DIGITS.index(digit) - int(pipeline.clock.now() // EVERY)) % len(DIGITS)
+    left = (DIGITS.index(digit) - turn_at(pipeline.clock.now())) % len(DIGITS)
     pipeline.clock.advance(left * EVERY)
 
 
@@ -237,11 +237,31 @@ async def test_sweep_of_a_worker_whose_clock_is_ahead_takes_no_outcome_from_a_ru
     assert len(sink.received) == 1
 
 
+async def test_sweep_of_a_worker_whose_clock_is_ahead_moves_no_attempt(pipeline: Pipeline, sink: Receiver) -> None:
+    """Its item waits for the time that the retry item has; and a right clock finds the message when both are lost."""
+    accepted = await deferred(pipeline, sink)
+    turn(pipeline, accepted.operation_id[0])
+    row = await pipeline.row(accepted)
+    later = pipeline.clock.now() + HOUR / 2
+    await pipeline.services.spool.update(row, ledger=replace(row.ledger, next_attempt_at=later))
+    pipeline.clock.jump(2 * ROUND)  # the same digit's turn again
+    [early] = await swept(pipeline, accepted)
+    pipeline.clock.jump(-2 * ROUND)
+    assert (await pipeline.row(accepted)).ledger.next_attempt_at == later
+    await pipeline.work(early)
+    [waiting] = lose_items(pipeline)
+    assert (waiting.delay, len(sink.asked)) == (900.0, 1)
+    pipeline.clock.advance(HOUR)
+    [noted] = await swept(pipeline, accepted)
+    await pipeline.work(noted)
+    assert len(sink.received) == 1
+
+
 async def test_sweep_puts_back_no_more_than_its_bound_and_goes_on_at_the_next_turn(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "MOST_ROWS", 2)
-    digit = DIGITS[int(pipeline.clock.now() // EVERY) % len(DIGITS)]
+    digit = DIGITS[turn_at(pipeline.clock.now()) % len(DIGITS)]
     messages = []
     for _ in range(5):
         accepted = await pipeline.accept(draft_to("ann@fabrikam.test"), operation_id=digit + str(uuid.uuid4())[1:])
@@ -263,10 +283,11 @@ async def test_sweep_puts_back_no_more_than_its_bound_and_goes_on_at_the_next_tu
 async def test_sweep_row_that_cannot_be_read_keeps_no_other_from_being_found(pipeline: Pipeline, sink: Receiver) -> None:
     accepted = await deferred(pipeline, sink)
     pipeline.clock.advance(HOUR)
-    broken = f"{pipeline.service.key}:{accepted.operation_id[0]}0000000-0000-4000-8000-000000000000"
     past = pipeline.clock.now() - HOUR
-    values = {"claimToken": "newer", "nextAttemptAt": past, "ledgerSize": 3, "ledger0": b"{]["}
-    await pipeline.storage.tables.insert(MESSAGES, {"PartitionKey": broken, "RowKey": "message", **values})
+    for place, values in enumerate(({"ledgerSize": 3, "ledger0": b"{]["}, {"attempt": "the third"})):
+        broken = f"{pipeline.service.key}:{accepted.operation_id[0]}000000{place}-0000-4000-8000-000000000000"
+        due = {"claimToken": "newer", "nextAttemptAt": past}
+        await pipeline.storage.tables.insert(MESSAGES, {"PartitionKey": broken, "RowKey": "message", **due, **values})
     [noted] = await swept(pipeline, accepted)
     assert noted.item.message == message_of(pipeline, accepted)
 
@@ -371,7 +392,7 @@ async def test_clock_set_forward_an_hour_makes_one_early_try_at_the_most(pipelin
 
 async def test_clock_set_back_an_hour_makes_no_early_try_and_an_hour_of_delay(pipeline: Pipeline, sink: Receiver) -> None:
     sink.replies = once_deferred()
-    turned = DIGITS[int((pipeline.clock.now() - HOUR) // EVERY) % len(DIGITS)]
+    turned = DIGITS[turn_at(pipeline.clock.now() - HOUR) % len(DIGITS)]
     accepted = await pipeline.accept(draft_to("later@fabrikam.test"), operation_id=turned + str(uuid.uuid4())[1:])
     await pipeline.step()
     began = pipeline.clock.monotonic()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from email_core.delivery.spool import SUBMISSIONS, SpoolItem
-from email_core.delivery.sweep import DIGITS, EVERY
+from email_core.delivery.sweep import DIGITS, EVERY, turn_at
 from email_core.triggers.timers import SWEEP_SCHEDULE
 from local.ncrontab import parse_schedule
 from tests.flows.host_process import functions_host
@@ -36,7 +36,7 @@ async def test_sweep_timer_that_was_missed_puts_a_lost_message_back_at_the_start
     pipeline: Pipeline, azurite: str, tmp_path: Path
 ) -> None:
     pipeline.clock.jump(-3600.0)  # so that all that was claimed is overdue in the host's time
-    now = int((pipeline.clock.now() + 3600.0) // EVERY)
+    now = turn_at(pipeline.clock.now() + 3600.0)
     messages = []
     for digit in (DIGITS[now % 16], DIGITS[(now + 1) % 16]):  # five minutes may end before the host is up
         accepted = await pipeline.accept(draft_to("ann@fabrikam.test"), operation_id=digit + str(uuid.uuid4())[1:])
