@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from email_core import maillog
 from email_core.clock import SystemClock
 from email_core.data_plane.operation import canonical_operation_id
 from email_core.delivery.outcome import Stage
+from email_core.delivery.poison import UNREADABLE
 from email_core.delivery.rows import SpooledRow
 from email_core.delivery.spool import Spool
 from email_core.errors import StorageUnavailable
@@ -37,6 +39,7 @@ from local.message_request import MessageError
 from local.send import API_VERSION, NothingRunning, call, chosen_service
 
 EXPLAINED, NOT_EXPLAINED, USAGE, NOTHING_RUNNING = range(4)
+_SERVICE_KEY = re.compile("[0-9A-Za-z]{1,63}")
 _WIDEST = 110  # columns; longer lines are hard to read
 _USUAL_TIME_TO_LIVE = 72 * HOUR  # seconds; the default of POSTRIDER_TTL_HOURS
 
@@ -51,7 +54,7 @@ def explain(options: argparse.Namespace, root: Path) -> int:
         if options.reply is not None:
             return _explain_reply(options)
         _check(options)
-        found = _of_storage(options.id, root) if ":" in options.id else _of_service(options, root)
+        found = _of_storage(_name_in_storage(options.id), root) if ":" in options.id else _of_service(options, root)
     except (MessageError, ReplyUnreadable) as error:
         return _failed(str(error), USAGE)
     except NotExplained as error:
@@ -90,12 +93,17 @@ def _check(options: argparse.Namespace) -> None:
     """Raises MessageError when the options do not go together, or the id is none."""
     if options.stage or options.mx:
         raise MessageError("--stage and --mx go with --reply")
-    _, _, operation = options.id.rpartition(":")
-    if not canonical_operation_id(operation):
+    service, colon, operation = options.id.rpartition(":")
+    if not canonical_operation_id(operation) or (colon and not _SERVICE_KEY.fullmatch(service)):
         raise MessageError(
             f"{options.id!r} names no message: give the operation id, a UUID as ./postrider send and the API tell it, or what "
-            "stands after message= in the mail log"
+            "stands after message= in the mail log, which is the key of the service, a colon and that id"
         )
+
+
+def _name_in_storage(name: str) -> str:
+    service, _, operation = name.rpartition(":")
+    return f"{service.lower()}:{canonical_operation_id(operation)}"
 
 
 def _of_service(options: argparse.Namespace, root: Path) -> dict[str, Any]:
@@ -119,7 +127,12 @@ def _of_storage(message: str, root: Path) -> dict[str, Any]:
     Raises NotExplained, NoInstallation, StorageUnavailable and what the settings are wrong with.
     """
     settings = load_settings(installation(root).app_settings)
-    row, envelopes = asyncio.run(_rows(settings, message))
+    try:
+        row, envelopes = asyncio.run(_rows(settings, message))
+    except UNREADABLE as error:
+        raise NotExplained(
+            f"{message} cannot be read by this version of Postrider ({type(error).__name__}): run the version that wrote it"
+        ) from None
     if row is None:
         raise NotExplained(f"there is no message {message} in the storage of this installation")
     explanation = explain_message(row, envelopes, now=SystemClock().now(), for_operator=True)

@@ -15,12 +15,17 @@ from email_core.clock import SystemClock
 from email_core.delivery.kept_items import KeptItem, kept_items
 from email_core.delivery.replay import Prospect, Replayer
 from email_core.delivery.spool import Spool
+from email_core.errors import EntityMissing
 from email_core.settings import load_settings
 from email_core.storage import open_storage
 from local.installation import installation
 from local.poison_view import as_json, list_lines, outcome_text, prospect_as_json, short_ids, show_lines
 
 DONE, FAILED = 0, 1
+
+
+class QueueMissing(Exception):
+    """An item cannot be put back on its queue, because storage has none of that name."""
 
 
 class NoSuchItem(Exception):
@@ -46,14 +51,16 @@ class _Command:
 
     async def replay(self) -> int:
         chosen = self.items if self.options.all else [self._chosen()]
-        prospects = []
-        for kept in reversed(chosen):  # the oldest first, as they came
-            prospects.append(await self.replayer.replay(kept))
-            if not self.options.json:
-                print(self._replayed(prospects[-1]), flush=True)
-        if self.options.json:
-            print(json.dumps([prospect_as_json(prospect) for prospect in prospects], indent=2))
-        elif not prospects:
+        prospects: list[Prospect] = []
+        try:
+            for kept in reversed(chosen):  # the oldest first, as they came
+                prospects.append(await self._replay(kept))
+                if not self.options.json:
+                    print(self._replayed(prospects[-1]), flush=True)
+        finally:  # what was done is done, and must be told, whatever came in the way of the rest
+            if self.options.json:
+                print(json.dumps([prospect_as_json(prospect) for prospect in prospects], indent=2), flush=True)
+        if not prospects and not self.options.json:
             print("Nothing is kept: there is nothing to replay.")
         return FAILED if any(prospect.refused for prospect in prospects) else DONE
 
@@ -62,6 +69,15 @@ class _Command:
         await self.replayer.forget(kept)
         self._tell(as_json(kept), lambda: [f"{kept.id}: forgotten; its message stays as it is"])
         return DONE
+
+    async def _replay(self, kept: KeptItem) -> Prospect:
+        try:
+            return await self.replayer.replay(kept)
+        except EntityMissing as missing:
+            raise QueueMissing(
+                f"{kept.id} cannot be replayed: its queue in the storage of this installation is gone ({missing}). Make the "
+                "queues anew, ./postrider doctor names those that are missing, and replay it again"
+            ) from None
 
     def _chosen(self) -> KeptItem:
         beginning = self.options.item.lower()
@@ -99,7 +115,7 @@ def poison(options: argparse.Namespace, root: Path) -> int:
     """
     try:
         return asyncio.run(_run(options, root))
-    except NoSuchItem as error:
+    except (NoSuchItem, QueueMissing) as error:
         print(f"postrider: {error}", file=sys.stderr)
         return FAILED
 

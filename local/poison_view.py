@@ -77,7 +77,7 @@ def outcome_text(prospect: Prospect) -> str:
     if prospect.refused:
         return f"not possible: {prospect.refused}. Instead: {prospect.remedy}"
     if prospect.begun:
-        return "its recipients were opened again before, by this item or another of the message"
+        return "its recipients are open already; the item goes on its queue again if it is the one of the next attempt"
     recipients = _counted(len(prospect.recipients), "recipient", "recipients")
     return f"{recipients} to be tried again, until {moment(prospect.expires_at)}"
 

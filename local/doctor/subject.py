@@ -145,22 +145,22 @@ class Subject:
 
     def secrets(self) -> tuple[str, ...]:
         """What no line may show, wherever a text comes from; the longest first."""
-        from email_core.storage.account import SharedAccess, SharedKey
+        from email_core.delivery.routes import parse_routes
+        from email_core.storage.account import SharedAccess
 
         found: list[str] = []
         if self._settings is not None:
-            found += [*self._settings.sealing_key.split(","), self._settings.storage.connection_string]
-            try:
-                found += [password for route in self.routes() if (password := getattr(route, "password", ""))]
+            connection_string = self._settings.storage.connection_string
+            found += [*self._settings.sealing_key.split(","), connection_string]
+            found += [value for name, _, value in (part.partition("=") for part in connection_string.split(";"))
+                      if name.strip().lower() in ("accountkey", "sharedaccesssignature")]  # fmt: skip
+            # One setting that is wrong must not keep the secrets of the others from being known.
+            with suppress(LeftOut):
                 credential = self.account().credential
-            except LeftOut:
-                credential = None
-            match credential:
-                case SharedAccess(signature):
-                    found.append(signature)
-                case SharedKey():
-                    found += [part.partition("=")[2] for part in self._settings.storage.connection_string.split(";")
-                              if part.strip().lower().startswith("accountkey=")]  # fmt: skip
+                found += [credential.signature] if isinstance(credential, SharedAccess) else []
+            with suppress(SettingsError):
+                routes = parse_routes(self._settings.routes)
+                found += [password for route in routes if (password := getattr(route, "password", ""))]
         return tuple(sorted({text.strip() for text in found if len(text.strip()) >= 4}, key=len, reverse=True))
 
     async def close(self) -> None:

@@ -102,6 +102,9 @@ def test_explain_at_a_service_that_does_not_answer_ends_with_3(tmp_path: Path, c
     [
         (["not-an-id"], "names no message: give the operation id"),
         (["k1:not-an-id"], "what stands after message= in the mail log"),
+        ([f"k/1:{ID}"], "which is the key of the service, a colon and that id"),
+        ([f"k#1:{ID}"], "which is the key of the service, a colon and that id"),
+        ([f":{ID}"], "which is the key of the service, a colon and that id"),
         ([ID, "--stage", "data"], "go with --reply"),
         ([ID, "--mx", "x"], "go with --reply"),
         (["--reply", "hello"], "begins with its three digits"),
