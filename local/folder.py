@@ -103,7 +103,7 @@ class Folder:
     def remove_leftovers(self) -> None:
         """Remove the folders of `exec` commands that were killed."""
         for entry in self.base.glob(f"{_RUN_PREFIX}*"):
-            if not _is_running(entry.name.removeprefix(_RUN_PREFIX)):
+            if not is_running(entry.name.removeprefix(_RUN_PREFIX)):
                 _remove(entry)
 
 
@@ -134,7 +134,8 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _is_running(process: str) -> bool:
+def is_running(process: str) -> bool:
+    """Whether a process of that number is there; false for a text that is no number."""
     if not process.isdecimal():
         return False
     with contextlib.suppress(PermissionError):  # somebody else's process: it is there

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from local.doctor.check import Check, Finding, notice, ok, wrong
 from local.doctor.subject import Subject
-from local.folder import Folder
+from local.folder import Folder, is_running
 from local.ports import PortUnavailable, check_free
 
 AZURITE_PORTS = (10000, 10001, 10002)
@@ -72,15 +71,7 @@ def running_world(root: Path) -> int:
     """The process of the `./postrider up` that runs in this checkout, 0 when none does."""
     lock = Folder.of_up(root).base / "up.lock"
     text = lock.read_text(encoding="utf-8").strip() if lock.exists() else ""
-    if not text.isdecimal():
-        return 0
-    try:
-        os.kill(int(text), 0)
-    except ProcessLookupError:
-        return 0
-    except PermissionError:  # somebody else's process: it is there
-        pass
-    return int(text)
+    return int(text) if is_running(text) else 0
 
 
 def is_of_world(taken: str, world: int) -> bool:
