@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -32,10 +31,6 @@ class Server:
     @property
     def process_id(self) -> int:
         return self._process.pid
-
-    def wait_for_line(self, pattern: str) -> re.Match[str]:
-        """The first match in its log. Raises ContenderFailed when it ends before, or takes too long."""
-        return self._wait(lambda: re.search(pattern, self._said()))
 
     def wait_for_port(self, port: int) -> None:
         """Until it takes connections on that port of 127.0.0.1. Raises ContenderFailed."""
