@@ -22,6 +22,7 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 _ROOT = Path(__file__).resolve().parents[2]
 _SCRIPT = _ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 _LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at (http://\S+)")
+_KEEPS_GARBAGE = Path(__file__).with_name("azurite_keeps_garbage.cjs")
 _HEAP = 8192  # MB at most; node takes a part of what the machine has, and a long run in memory needs more
 _START_SECONDS = 90
 _STOP_SECONDS = 10
@@ -30,8 +31,12 @@ _STOP_SECONDS = 10
 class Azurite:
     """A running Azurite. It chooses free ports itself and says which, so no two test runs can meet on one."""
 
-    def __init__(self, folder: Path, *, in_memory: bool = False, ports: Mapping[str, int] | None = None) -> None:
-        """`in_memory`: nothing is written to `folder`, and much is faster. `ports` are those of an earlier one, by service."""
+    def __init__(
+        self, folder: Path, *, in_memory: bool = False, keeps_garbage: bool = False, ports: Mapping[str, int] | None = None
+    ) -> None:
+        """`in_memory`: nothing is written to `folder`, and much is faster. `keeps_garbage`: what is deleted from queues stays
+        in memory, and the half minutes of standing still after some 10,000 items are gone. `ports` are those of an earlier one.
+        """
         self._endpoints: dict[str, str] = {}
         self._said: list[str] = []
         self._changed = threading.Condition()
@@ -41,7 +46,9 @@ class Azurite:
             for what in ("Host=127.0.0.1", f"Port={(ports or {}).get(service, 0)}")
         ]
         self._process = subprocess.Popen(
-            ["node", f"--max-old-space-size={_HEAP}", str(_SCRIPT), "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+            ["node", f"--max-old-space-size={_HEAP}"]
+            + (["--require", str(_KEEPS_GARBAGE)] if keeps_garbage else [])
+            + [str(_SCRIPT), "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
             + (["--inMemoryPersistence"] if in_memory else ["--location", str(folder)])
             + [word for option in services for word in option.split("=")],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from email_core.delivery.spool import Spool
 from tests.kit.kill_messages import Message, message, wanted_status
 
 _READ_AT_ONCE = 16
+_TELL_SECONDS = 10.0
 _STORIES = 10  # offending messages that are told in full
 
 
@@ -111,12 +113,15 @@ class Comparison:
         self._row_key = row_key
         self._arrivals = arrivals
 
-    async def compare(self) -> None:
-        """All messages; what arrived without being sent counts as wrong."""
-        known = 0
+    async def compare(self, tell: Callable[[str], None]) -> None:
+        """All messages; what arrived without being sent counts as wrong. Azurite takes its time, so progress is told."""
+        known, told = 0, time.monotonic()
         for start in range(0, self._report.messages, _READ_AT_ONCE):
             numbers = range(start, min(start + _READ_AT_ONCE, self._report.messages))
             known += sum(await asyncio.gather(*map(self._compare, self._report.sent(numbers))))
+            if time.monotonic() - told > _TELL_SECONDS:
+                tell(f"{numbers.stop:,} of {self._report.messages:,} messages compared with what arrived")
+                told = time.monotonic()
         self._report.arrivals = self._arrivals.total()
         if known != len(self._arrivals):
             unknown = len(self._arrivals) - known

@@ -147,7 +147,7 @@ class KillRun:
         report.exit_statuses = [await slot.stop() for slot in world.slots]
         arrivals = await world.receiver.stop()
         self._tell("Comparing every recipient with what arrived")
-        await Comparison(report, Spool(world.storage), world.row_key, arrivals).compare()
+        await Comparison(report, Spool(world.storage), world.row_key, arrivals).compare(self._tell)
         report.kills = self._trouble.done
         door = self._door
         report.requests_lost, report.requests_refused, report.requests_put_off = door.lost, door.refused, door.put_off

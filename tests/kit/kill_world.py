@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from email_core.administration.provision import Provisioner, provision_local
 from email_core.clock import SystemClock
 from email_core.domains.directory import Directory
-from email_core.domains.provision import Provisioner, provision_local
 from email_core.sealing import Sealer
 from email_core.settings import load_settings
 from email_core.storage import Storage, open_storage
@@ -128,7 +128,7 @@ async def kill_world(
     be more than one service: Azurite looks through all of a partition of the table `activity` at each write.
     """
     (folder / "azurite").mkdir()
-    azurite = await asyncio.to_thread(Azurite, folder / "azurite", in_memory=in_memory)
+    azurite = await asyncio.to_thread(Azurite, folder / "azurite", in_memory=in_memory, keeps_garbage=in_memory)
     receiver = CountingReceiver(folder, seed, dot)
     world: World | None = None
     try:

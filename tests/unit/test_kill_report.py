@@ -45,7 +45,7 @@ async def compared(entry: Entry | None, arrivals: dict[str, int], recipient: str
     report = OneMessage(1, 1)
     report.recipient = recipient
     counted = Counter({name if " " in name else f"operation {name}": count for name, count in arrivals.items()})
-    await Comparison(report, OneRow(entry), lambda _: "row", counted).compare()  # type: ignore[arg-type]
+    await Comparison(report, OneRow(entry), lambda _: "row", counted).compare(print)  # type: ignore[arg-type]
     return report
 
 
