@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from email_core.delivery.rows import SpooledRow
-from email_core.delivery.spool import Spool
+from email_core.delivery.rows import LIGHT, SpooledRow, row_of
+from email_core.delivery.spool import MESSAGES
+from email_core.storage import Tables
 from tests.kit.kill_messages import Message, message, wanted_status
 
-_READ_AT_ONCE = 16
 _TELL_SECONDS = 10.0
 _STORIES = 10  # offending messages that are told in full
 
@@ -97,6 +96,7 @@ class Report:
             "duplicates not flagged": f"{len(self.unflagged):,}",
             "outcomes that are otherwise wrong": f"{len(self.wrong):,}",
             "recipients flagged as possible duplicates": f"{self.flagged:,}",
+            "claims taken over": f"{self.takeovers:,}",
             "requests lost with their host and sent again": f"{self.requests_lost:,}",
             "time": f"{self.seconds / 60:.1f} minutes",
             "messages a second": f"{rate:.1f}",
@@ -107,36 +107,40 @@ class Report:
 class Comparison:
     """Compares messages one after the other and fills a report."""
 
-    def __init__(self, report: Report, spool: Spool, row_key: Callable[[Message], str], arrivals: Counter[str]) -> None:
+    def __init__(self, report: Report, stories: AsyncIterator[Sequence[SpooledRow]], arrivals: Counter[str]) -> None:
+        """`stories` has the rows of each message, see `stories_of`."""
         self._report = report
-        self._spool = spool
-        self._row_key = row_key
+        self._stories = stories
         self._arrivals = arrivals
 
     async def compare(self, tell: Callable[[str], None]) -> None:
-        """All messages; what arrived without being sent counts as wrong. Azurite takes its time, so progress is told."""
+        """All messages; what arrived without being sent counts as wrong."""
+        waiting = {each.operation_id: each for each in self._report.sent(range(self._report.messages))}
         known, told = 0, time.monotonic()
-        for start in range(0, self._report.messages, _READ_AT_ONCE):
-            numbers = range(start, min(start + _READ_AT_ONCE, self._report.messages))
-            known += sum(await asyncio.gather(*map(self._compare, self._report.sent(numbers))))
+        async for rows in self._stories:
+            sent = waiting.pop(rows[0].operation_id, None)
+            if sent is None:
+                self._report.wrong.append(Offence(rows[0].operation_id, "-", "a row of no message", _story(rows)))
+                continue
+            known += self._compare(sent, rows)
             if time.monotonic() - told > _TELL_SECONDS:
-                tell(f"{numbers.stop:,} of {self._report.messages:,} messages compared with what arrived")
+                tell(f"{self._report.messages - len(waiting):,} of {self._report.messages:,} messages compared")
                 told = time.monotonic()
+        for sent in waiting.values():
+            self._report.lost += [Offence(sent.operation_id, each, "accepted, and no row") for each in sent.recipients]
+            known += sum(1 for each in sent.recipients if self._arrivals[f"{sent.operation_id} {each}"])
         self._report.arrivals = self._arrivals.total()
         if known != len(self._arrivals):
             unknown = len(self._arrivals) - known
             self._report.wrong.append(Offence("-", "-", f"{unknown} arrivals of messages or recipients that were never sent"))
 
-    async def _compare(self, sent: Message) -> int:
+    def _compare(self, sent: Message, story: Sequence[SpooledRow]) -> int:
         """How many of its recipients have it."""
-        row = await self._spool.read(self._row_key(sent), with_content=False)
-        if row is None:
-            self._report.lost += [Offence(sent.operation_id, each, "accepted, and no row") for each in sent.recipients]
-            return sum(1 for each in sent.recipients if self._arrivals[f"{sent.operation_id} {each}"])
-        rows = await self._spool.envelopes(row.message) if row.facts.envelopes else [row]
+        envelopes = [row for row in story if row.row != "message"]
+        rows = envelopes if story[-1].facts.envelopes else list(story)
         if sorted(sent.recipients) != sorted(entry.address for each in rows for entry in each.ledger.entries):
-            self._report.wrong.append(Offence(sent.operation_id, "-", "the ledgers have other recipients", _story(rows)))
-        return sum(self._compare_row(sent, each, [row, *rows]) for each in rows)
+            self._report.wrong.append(Offence(sent.operation_id, "-", "the ledgers have other recipients", _story(story)))
+        return sum(self._compare_row(sent, each, story) for each in rows)
 
     def _compare_row(self, sent: Message, row: SpooledRow, story: Sequence[SpooledRow]) -> int:
         report, there = self._report, 0
@@ -162,6 +166,22 @@ class Comparison:
             elif arrived and entry.status != "Delivered" and not entry.possible_duplicate:
                 report.unflagged.append(offence(f"arrived, is {entry.status} and is not flagged"))
         return there
+
+
+async def stories_of(tables: Tables) -> AsyncIterator[Sequence[SpooledRow]]:
+    """The rows of each message in the table, its envelopes first, without their content.
+
+    One walk over the table: Azurite looks through all of it for each query, so a query for each message would take hours.
+    """
+    story: list[SpooledRow] = []
+    async for entity in tables.query(MESSAGES, "", select=("PartitionKey", "RowKey", *LIGHT), page_size=1000):
+        row = row_of(str(entity.values["PartitionKey"]), str(entity.values["RowKey"]), entity)
+        if story and story[0].message != row.message:
+            yield story
+            story = []
+        story.append(row)
+    if story:
+        yield story
 
 
 def _story(rows: Sequence[SpooledRow]) -> tuple[str, ...]:

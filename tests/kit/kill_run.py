@@ -15,11 +15,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, Spool
+from email_core.delivery.spool import DELIVERIES, SUBMISSIONS
 from email_core.errors import EntityMissing, StorageUnavailable
 from tests.kit.kill_door import Client, DoorCounts
 from tests.kit.kill_hosts import Killer, Trouble, lines_about
-from tests.kit.kill_report import Comparison, Report
+from tests.kit.kill_report import Comparison, Report, stories_of
 from tests.kit.kill_world import World, kill_world
 
 CLIENTS = 12
@@ -147,7 +147,7 @@ class KillRun:
         report.exit_statuses = [await slot.stop() for slot in world.slots]
         arrivals = await world.receiver.stop()
         self._tell("Comparing every recipient with what arrived")
-        await Comparison(report, Spool(world.storage), world.row_key, arrivals).compare(self._tell)
+        await Comparison(report, stories_of(world.storage.tables), arrivals).compare(self._tell)
         report.kills = self._trouble.done
         door = self._door
         report.requests_lost, report.requests_refused, report.requests_put_off = door.lost, door.refused, door.put_off

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,21 +32,17 @@ class OneMessage(Report):
         return [sent(self.recipient) for _ in numbers]
 
 
-class OneRow:
-    """A spool with one row, or with none."""
-
-    def __init__(self, entry: Entry | None) -> None:
-        self._entry = entry
-
-    async def read(self, message: str, row: str = "message", *, with_content: bool = True) -> SpooledRow | None:
-        return SpooledRow(message, row, "etag", FACTS, Ledger((self._entry,))) if self._entry else None
+async def one_row(entry: Entry | None) -> AsyncIterator[Sequence[SpooledRow]]:
+    """The story of the message, or none."""
+    if entry:
+        yield [SpooledRow("service:operation", "message", "etag", FACTS, Ledger((entry,)))]
 
 
 async def compared(entry: Entry | None, arrivals: dict[str, int], recipient: str = "r0@a.test") -> Report:
     report = OneMessage(1, 1)
     report.recipient = recipient
     counted = Counter({name if " " in name else f"operation {name}": count for name, count in arrivals.items()})
-    await Comparison(report, OneRow(entry), lambda _: "row", counted).compare(print)  # type: ignore[arg-type]
+    await Comparison(report, one_row(entry), counted).compare(print)
     return report
 
 
