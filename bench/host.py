@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import ContenderFailed
+from email_core.administration.provision import LocalService
 from email_core.auth.hmac_access_key import authorization_headers
-from email_core.domains.provision import LocalService
 from local.child import end_with_parent
 from local.environment import own_environment
 from local.provision import provision

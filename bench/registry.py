@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.figures import Group
-from bench.groups import cpu, dkim, import_time, kill_run, memory, mime, round_trips, storage, throughput
+from bench.groups import cpu, dkim, import_time, kill_run, memory, mime, round_trips, storage, suppression, throughput
 
 GROUPS: tuple[Group, ...] = (
     dkim.GROUP,
     mime.GROUP,
     storage.GROUP,
     round_trips.GROUP,
+    suppression.GROUP,
     throughput.GROUP,
     cpu.GROUP,
     memory.GROUP,

@@ -84,12 +84,41 @@ class DomainNotLinked(Exception):
     """The sender's domain is not a verified domain that is linked to the communication service. `args[0]`: the domain."""
 
 
+class DomainPaused(Exception):
+    """The sender's domain may not send for now, because records of it are gone. `args`: the domain, and why with the remedy."""
+
+
 class SenderUnknown(Exception):
     """The sender's local part is not a sender username of its domain. `args[0]`: the local part."""
 
 
 class OperationReused(Exception):
     """An Operation-Id was used before for another request. `args[0]`: the id."""
+
+
+class LimitReached(Exception):
+    """A limit on sending is reached, and nothing was stored. `rule` says which limit of what, and begins a sentence.
+
+    `window` is minute, hour or day. It opens again at `opens_at`, in seconds since the epoch; `retry_after` is how many whole
+    seconds a client is told to wait, which may be fewer.
+    """
+
+    def __init__(self, rule: str, window: str, *, opens_at: float, retry_after: int) -> None:
+        super().__init__(f"{rule} is reached until {opens_at:.0f}")
+        self.rule = rule
+        self.window = window
+        self.opens_at = opens_at
+        self.retry_after = retry_after
+
+
+class LimitTooSmall(Exception):
+    """A message is larger than a limit on sending allows at any time. `rule` as in LimitReached; `number` of `unit` it has."""
+
+    def __init__(self, rule: str, number: int, unit: str) -> None:
+        super().__init__(f"{rule} does not allow {number}")
+        self.rule = rule
+        self.number = number
+        self.unit = unit
 
 
 class ConfigurationMissing(Exception):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import UTC, datetime
 
 _log = logging.getLogger("postrider")
 # Rather too much than too little: whatever a server writes around an "@", with a quoted local part or without. Each
@@ -85,6 +86,15 @@ def relay_refused(host: str, *, stage: str, reason: str, reply: str) -> None:
     _write(logging.WARNING, "relay-refused", host=host, stage=stage, reason=reason, reply=reply)
 
 
+def managed_list(message: str, recipient: str, *, bounce_class: str, bounces: int, withheld: int, until: float) -> None:
+    """An address bounced, or a message to it was held back; `until` is 0 while too few bounces were counted."""
+    held_until = datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds") if until else ""
+    _write(
+        logging.INFO, "managed-list", message=message, recipient=masked(recipient), bounce_class=bounce_class,
+        bounces=bounces, withheld=withheld, until=held_until,
+    )  # fmt: skip
+
+
 def final(message: str, recipient: str, *, status: str) -> None:
     _write(logging.INFO, "final", message=message, recipient=masked(recipient), status=status)
 
@@ -95,6 +105,11 @@ def activity_lost(message: str, *, reason: str) -> None:
 
 def poisoned(message: str, *, queue: str, item: str) -> None:
     _write(logging.ERROR, "poisoned", message=message, queue=queue, item=item)
+
+
+def task_given_up(task: str, *, item: str, tries: int) -> None:
+    """A task of an administrator that went wrong each time; the daily timer puts it again when it is still to be done."""
+    _write(logging.ERROR, "task-given-up", task=task[:500], item=item, tries=tries)
 
 
 def put_back_message(message: str, *, row: str, queue: str, attempt: int, overdue: float) -> None:
@@ -110,6 +125,63 @@ def swept(*, digit: str, found: int, put_back: int) -> None:
 
 def replayed(message: str, *, queue: str, item: str, recipients: int) -> None:
     _write(logging.INFO, "replayed", message=message, queue=queue, item=item, recipients=recipients)
+
+
+def audited(chain: str, *, sequence: int, operation: str, hash: str) -> None:
+    """The head of an audit log as it is now: whoever could rewrite the whole table can't rewrite this."""
+    _write(logging.INFO, "audited", chain=chain, sequence=sequence, operation=operation, hash=hash)
+
+
+def zone_write(zone: str, *, entry: int, state: str, records: int, reason: str) -> None:
+    """A zone of POSTRIDER_ZONES was written, or could not be: `reason` says why."""
+    if reason:
+        _write(logging.WARNING, "zone-write", zone=zone, entry=entry, state=state, records=records, reason=reason)
+    else:
+        _write(logging.INFO, "zone-write", zone=zone, entry=entry, state=state, records=records)
+
+
+def publishing(domain: str, *, state: str, reason: str) -> None:
+    """Keys of a domain that the platform publishes are not in the DNS yet."""
+    _write(logging.WARNING, "publishing", domain=domain, state=state, reason=reason)
+
+
+def key_rotation(domain: str, *, run: str, stage: str, to_slot: int, reason: str) -> None:
+    """A DKIM rotation came to a stage, or waits there for `reason`."""
+    _write(logging.INFO, "key-rotation", domain=domain, run=run, stage=stage, to_slot=to_slot, reason=reason)
+
+
+def verification(domain: str, *, record: str, status: str, code: str = "", attempt: int | None = None) -> None:
+    """How far the verification of a record of a domain is. `code` says what is wrong with it."""
+    _write(logging.INFO, "verification", domain=domain, record=record, status=status, code=code, attempt=attempt)
+
+
+def record_lost(domain: str, *, record: str, code: str, reason: str, pauses_at: float) -> None:
+    """A record that was verified is gone. `pauses_at` is when sending stops unless it is back, 0 for one that stops nothing."""
+    until = datetime.fromtimestamp(pauses_at, UTC).isoformat(timespec="seconds") if pauses_at else ""
+    _write(logging.WARNING, "record-lost", domain=domain, record=record, code=code, reason=reason, pauses_at=until)
+
+
+def record_back(domain: str, *, record: str) -> None:
+    """A record that was lost is there again."""
+    _write(logging.INFO, "record-back", domain=domain, record=record)
+
+
+def sending_paused(domain: str, *, records: str) -> None:
+    """Nothing is accepted from the domain any more: these records were gone for the whole grace."""
+    _write(logging.ERROR, "sending-paused", domain=domain, records=records)
+
+
+def sending_resumed(domain: str) -> None:
+    """The records are back, and mail is accepted again."""
+    _write(logging.INFO, "sending-resumed", domain=domain)
+
+
+def daily(*, domains: int, rotations: int, removals: int, windows: int, operations: int, leases: int) -> None:
+    """The daily timer has run: domains to be looked at, rotations begun, removals put again, and what was cleared away."""
+    _write(
+        logging.INFO, "daily", domains=domains, rotations=rotations, removals=removals, windows=windows, operations=operations,
+        leases=leases,
+    )  # fmt: skip
 
 
 def fault(where: str, *, error: BaseException, message: str = "", request: str = "") -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from email_core import maillog
 from email_core.allocator import hand_back_large_blocks
+from email_core.auth.authenticate import Authenticator
 from email_core.clock import Clock, SystemClock
 from email_core.data_plane.sandbox_limits import SandboxLimits
 from email_core.delivery.attempt import Courier
@@ -18,16 +22,24 @@ from email_core.delivery.settle import Settler
 from email_core.delivery.spool import Spool
 from email_core.delivery.sweep import Sweeper
 from email_core.domains.directory import Directory
+from email_core.domains.zone_setting import check_zones
 from email_core.sealing import Sealer
 from email_core.settings import Settings, load_settings
 from email_core.storage import Storage, open_storage
 from email_core.submission.admission import admission, explanation_places
+from email_core.submission.limits import Limits
 from email_core.submission.prepare import Preparer
+
+if TYPE_CHECKING:
+    from email_core.administration.call import Administration
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the functions of one worker share."""
+    """What the functions of one worker share.
+
+    `administration` puts the management plane together at its first call: sending mail should not wait for its import.
+    """
 
     settings: Settings
     clock: Clock
@@ -40,9 +52,12 @@ class Services:
     deliverer: Deliverer
     poison_keeper: PoisonKeeper
     sweeper: Sweeper
+    limits: Limits
     sandbox_limits: SandboxLimits | None
     admission: Capacity
     explanations: Capacity
+    authenticator: Authenticator
+    administration: Callable[[], Administration]
 
     async def close(self) -> None:
         """Close connections to receivers and to storage."""
@@ -53,10 +68,11 @@ class Services:
 def build_services(settings: Settings, clock: Clock, *, storage: Storage | None = None) -> Services:
     """Put the parts together. No I/O happens here; raises SettingsError and its kind when a setting is unusable."""
     maillog.configure(full_addresses=settings.log_full_addresses)
+    check_zones(settings)
     storage = storage or open_storage(settings.storage)
     sealer = Sealer.from_setting(settings.sealing_key)
     spool = Spool(storage)
-    directory = Directory(storage.tables, sealer, clock, settings.configuration_seconds)
+    directory = Directory(storage.tables, sealer, clock, settings.configuration_seconds, any_sender=settings.any_sender)
     courier = Courier.from_settings(settings, clock)
     settler = Settler(storage, spool, settings, clock)
     claims = Claims(spool, clock, settings.claim_seconds)
@@ -70,14 +86,23 @@ def build_services(settings: Settings, clock: Clock, *, storage: Storage | None 
         directory=directory,
         courier=courier,
         claims=claims,
-        preparer=Preparer(spool, claims, directory, deliverer, settler, settings, clock),
+        preparer=Preparer(spool, claims, directory, deliverer, settler, settings, clock, storage.tables),
         deliverer=deliverer,
         poison_keeper=PoisonKeeper(storage, spool, clock),
         sweeper=Sweeper(storage, spool, clock, settings.claim_seconds),
+        limits=Limits(storage.tables, clock),
         sandbox_limits=SandboxLimits() if settings.acs_limits else None,
         admission=admission(settings),
         explanations=explanation_places(),
+        authenticator=Authenticator(settings, clock),
+        administration=functools.cache(lambda: _administration(settings, clock, storage, sealer)),
     )
+
+
+def _administration(settings: Settings, clock: Clock, storage: Storage, sealer: Sealer) -> Administration:
+    from email_core.administration.build import build_administration
+
+    return build_administration(storage, sealer, settings, clock)
 
 
 class Worker:

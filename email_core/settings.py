@@ -8,6 +8,7 @@ the value that was found.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -33,8 +34,17 @@ RETRY_PAUSES = (
 )  # fmt: skip
 
 
+LEAST_ADMIN_TOKEN = 32  # characters
+
 MOST_PAUSES = 20
 LONGEST_PAUSE = 86_400  # seconds
+
+REVERIFY_SCHEDULE = "0 0 3 * * *"
+# The fields of NCRONTAB with the least and the most of each: second, minute, hour, day, month, day of the week. Second and
+# minute are single numbers, so that nobody asks the DNS of all domains more than hourly, and the day of the month ends with the
+# 28th, because a schedule for the 30th of February never comes due.
+_SCHEDULE_FIELDS = ((0, 59), (0, 59), (0, 23), (1, 28), (1, 12), (0, 6))
+_schedule_part = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/([1-9]\d?))?")
 
 
 class SettingsError(Exception):
@@ -91,6 +101,23 @@ class Settings:
     log_full_addresses: bool = False  # else the log shows the first letter of a local part
     configuration_seconds: float = 30.0  # how long keys and domains are cached before their ETag is checked
     retry_pauses: tuple[float, ...] = field(default=RETRY_PAUSES)
+    admin_token: Secret = NO_SECRET  # a bearer token with the role Admin, for the local world; empty: there is none
+    entra_tenants: tuple[str, ...] = ()  # whose tokens are taken; none: no bearer token but the admin token is
+    entra_authority: str = "https://login.microsoftonline.com"  # that of another cloud, or of a test
+    entra_audiences: tuple[str, ...] = ()  # beside those of ACS and ARM: the app registration's id or URI
+    roles: tuple[str, ...] = ()  # WHO=ROLE[@SCOPE], WHO an app role, an object id or an application id
+    client_address_hops: int = 1  # proxies before us that write to X-Forwarded-For; 0: the header is not believed
+    zones: tuple[Secret, ...] = ()  # DNS zones that we may write: azure://SUB/GROUP/ZONE, rfc2136://KEY:SECRET@HOST/ZONE
+    dkim_zone: str = ""  # domains point to keys below it by CNAME; empty: they publish the keys themselves
+    spf_include: str = ""  # what SPF records include; empty: spf. and the platform domain
+    dns_port: int = 53  # of the name servers of zones; any other port is for tests only
+    verification_seconds: float = 72 * HOUR  # after which a record that was not seen has failed
+    grace_seconds: float = 72 * HOUR  # how long a domain may send whose records are gone
+    reverify_schedule: str = REVERIFY_SCHEDULE  # NCRONTAB, UTC
+    reverify_spread_seconds: float = 4 * HOUR  # domains are looked at over so long after it
+    rotation_days: int = 0  # how often DKIM keys are replaced; 0: on demand alone
+    managed_domain_extras: bool = False  # lift what ACS refuses a managed domain: more senders, engagement tracking
+    any_sender: bool = False  # any local part of a verified domain may send
 
     @property
     def bounce_domain(self) -> str:
@@ -123,12 +150,40 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         claim_seconds=float(reader.number("POSTRIDER_CLAIM_SECONDS", 300, 1, LONGEST_CLAIM)),
         run_seconds=float(reader.number("POSTRIDER_RUN_SECONDS", 240, 1, LONGEST_CLAIM)),
         retry_pauses=reader.pauses("POSTRIDER_RETRY_PAUSES", RETRY_PAUSES),
+        admin_token=Secret(reader.text("POSTRIDER_ADMIN_TOKEN", "")),
+        entra_tenants=reader.words("POSTRIDER_ENTRA_TENANTS"),
+        entra_authority=reader.text("POSTRIDER_ENTRA_AUTHORITY", "https://login.microsoftonline.com").rstrip("/"),
+        entra_audiences=reader.words("POSTRIDER_ENTRA_AUDIENCES"),
+        roles=reader.words("POSTRIDER_ROLES"),
+        client_address_hops=reader.number("POSTRIDER_PROXY_HOPS", 1, 0, 10),
+        zones=tuple(Secret(zone) for zone in reader.words("POSTRIDER_ZONES")),
+        dkim_zone=reader.text("POSTRIDER_DKIM_ZONE", "").lower().rstrip("."),
+        spf_include=reader.text("POSTRIDER_SPF_INCLUDE", "").lower().rstrip("."),
+        dns_port=reader.number("POSTRIDER_DNS_PORT", 53, 1, 65535),
+        verification_seconds=HOUR * reader.number("POSTRIDER_VERIFICATION_HOURS", 72, 1, 720),
+        grace_seconds=HOUR * reader.number("POSTRIDER_GRACE_HOURS", 72, 0, 720),
+        reverify_schedule=reader.schedule("POSTRIDER_REVERIFY_SCHEDULE", REVERIFY_SCHEDULE),
+        reverify_spread_seconds=MINUTE * reader.number("POSTRIDER_REVERIFY_SPREAD_MINUTES", 240, 0, 1380),
+        rotation_days=reader.number("POSTRIDER_ROTATION_DAYS", 0, 0, 3650),
+        managed_domain_extras=reader.switch("POSTRIDER_MANAGED_DOMAIN_EXTRAS", False),
+        any_sender=reader.switch("POSTRIDER_ANY_SENDER", False),
     )
+    if settings.admin_token and len(settings.admin_token) < LEAST_ADMIN_TOKEN:
+        reader.wrong.append(f"POSTRIDER_ADMIN_TOKEN must have {LEAST_ADMIN_TOKEN} characters or more, or it could be guessed")
     if settings.run_seconds >= settings.claim_seconds:
         reader.wrong.append("POSTRIDER_RUN_SECONDS must be less than POSTRIDER_CLAIM_SECONDS, or a claim ends under a run")
     if reader.wrong:
         raise SettingsError("\n".join(reader.wrong))
     return settings
+
+
+def reverify_schedule(environment: Mapping[str, str] | None = None) -> str:
+    """The schedule of the timer function `reverify`, which the host wants before any function can run; raises nothing.
+
+    A wrong one is the default here, so that the app loads all the same; `load_settings` tells of it.
+    """
+    reader = _Reader(os.environ if environment is None else environment)
+    return reader.schedule("POSTRIDER_REVERIFY_SCHEDULE", REVERIFY_SCHEDULE)
 
 
 def _storage(reader: _Reader) -> StorageSettings:
@@ -159,6 +214,9 @@ class _Reader:
     def text(self, name: str, default: str) -> str:
         return self._environment.get(name, "").strip() or default
 
+    def words(self, name: str) -> tuple[str, ...]:
+        return tuple(word.strip() for word in self.text(name, "").split(",") if word.strip())
+
     def number(self, name: str, default: int, least: int, most: int) -> int:
         return self._converted(
             name, default, int, lambda value: least <= value <= most, f"a whole number from {least} to {most}"
@@ -172,6 +230,12 @@ class _Reader:
             lambda pauses: len(pauses) <= MOST_PAUSES and all(1 <= pause <= LONGEST_PAUSE for pause in pauses),
             f"up to {MOST_PAUSES} whole numbers of seconds with commas between, each from 1 to {LONGEST_PAUSE}",
         )
+
+    def schedule(self, name: str, default: str) -> str:
+        rule = (
+            f"six fields of NCRONTAB in numbers, once an hour at most and with days of the month from 1 to 28, as {default!r}"
+        )
+        return self._converted(name, default, lambda text: " ".join(text.split()), _is_schedule, rule)
 
     def switch(self, name: str, default: bool) -> bool:
         words = {"on": True, "true": True, "1": True, "yes": True, "off": False, "false": False, "0": False, "no": False}
@@ -189,3 +253,19 @@ class _Reader:
             self.wrong.append(f"{name} must be {rule}; it is {text!r}")
             return default
         return value
+
+
+def _is_schedule(text: str) -> bool:
+    fields = text.split()
+    if len(fields) != len(_SCHEDULE_FIELDS) or not (fields[0].isdecimal() and fields[1].isdecimal()):
+        return False
+    if not text.isascii():
+        return False  # Python takes the digits of all scripts for numbers, and the host does not
+    for field_text, (least, most) in zip(fields, _SCHEDULE_FIELDS, strict=True):
+        for part in field_text.split(","):
+            found = _schedule_part.fullmatch(part)
+            if found is None or not all(least <= int(number) <= most for number in found.group(1, 2) if number):
+                return False
+            if found[2] and int(found[1]) > int(found[2]):
+                return False
+    return True

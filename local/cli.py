@@ -22,6 +22,9 @@ exit status:
   explain  0 it is explained, 1 there is no such message or it may not be read, 3 nothing is running there
   doctor   0 nothing is wrong, 1 something is
   poison   0 done, 1 there is no such item, or one that could not be replayed
+  domain, key, suppression, audit
+         0 done (domain verify: verified; domain health: not red; audit --verify: the log holds), 1 refused, not found,
+         or not so, 3 nothing is running there
   bench    0 measured, 1 something could not be measured
   all    2 a wrong command line, 69 Python or Node is missing or too old, or an installation failed
 """
@@ -37,23 +40,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    up = commands.add_parser(
-        "up",
-        help="run the local world until Ctrl-C",
-        description="Start storage, the functions host and a capture sink, all on this machine. State is kept in .local/.",
-    )
-    up.add_argument("--reset", action="store_true", help="start clean: remove what earlier worlds left in .local/ first")
-    _world_options(up, "default: 7443 and 7071")
-
-    run = commands.add_parser(
-        "exec",
-        help="run a command in a fresh world of its own, on free ports",
-        description="The command finds what it needs in its environment: COMMUNICATION_CONNECTION_STRING_EMAIL, "
-        "SENDER_ADDRESS, RECIPIENT_ADDRESS, POSTRIDER_ENDPOINT and more. The world ends with it and leaves nothing behind.",
-        usage="./postrider exec [options] -- COMMAND [ARGUMENT ...]",
-    )
-    run.add_argument("--reset", action="store_true", help="nothing to do: each run starts clean")
-    _world_options(run, "default: free ones")
+    _world_commands(commands)
 
     test = commands.add_parser(
         "test",
@@ -82,11 +69,45 @@ def parser() -> argparse.ArgumentParser:
 
     add_poison_options(poison)
 
+    _administration_commands(commands)
+
     bench = commands.add_parser("bench", help="measure speed and memory beside peers")
     from local.bench_options import add_bench_options
 
     add_bench_options(bench)
     return whole
+
+
+def _world_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    up = commands.add_parser(
+        "up",
+        help="run the local world until Ctrl-C",
+        description="Start storage, the functions host and a capture sink, all on this machine. State is kept in .local/.",
+    )
+    up.add_argument("--reset", action="store_true", help="start clean: remove what earlier worlds left in .local/ first")
+    _world_options(up, "default: 7443 and 7071")
+
+    run = commands.add_parser(
+        "exec",
+        help="run a command in a fresh world of its own, on free ports",
+        description="The command finds what it needs in its environment: COMMUNICATION_CONNECTION_STRING_EMAIL, "
+        "SENDER_ADDRESS, RECIPIENT_ADDRESS, POSTRIDER_ENDPOINT and more. The world ends with it and leaves nothing behind.",
+        usage="./postrider exec [options] -- COMMAND [ARGUMENT ...]",
+    )
+    run.add_argument("--reset", action="store_true", help="nothing to do: each run starts clean")
+    _world_options(run, "default: free ones")
+
+
+def _administration_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from local.audit_options import add_audit_options
+    from local.domain_options import add_domain_options
+    from local.key_options import add_key_options
+    from local.suppression_options import add_suppression_options
+
+    add_domain_options(commands.add_parser("domain", help="domains to send from: add, publish, verify, link, rotate"))
+    add_key_options(commands.add_parser("key", help="the access keys of a communication service"))
+    add_suppression_options(commands.add_parser("suppression", help="addresses that get no mail, and why"))
+    add_audit_options(commands.add_parser("audit", help="who changed what"))
 
 
 def _world_options(command: argparse.ArgumentParser, ports: str) -> None:
@@ -172,6 +193,22 @@ def _command(options: argparse.Namespace, root: Path) -> int:
                 from local.doctor.run import doctor
 
                 return doctor(options, root)
+            case "domain":
+                from local.domain import domain
+
+                return domain(options, root)
+            case "key":
+                from local.key import key
+
+                return key(options, root)
+            case "suppression":
+                from local.suppression import suppression
+
+                return suppression(options, root)
+            case "audit":
+                from local.audit import audit
+
+                return audit(options, root)
             case _:
                 from local.poison import poison
 

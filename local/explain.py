@@ -34,9 +34,10 @@ from email_core.settings import HOUR, RETRY_PAUSES, Settings, load_settings
 from email_core.storage import open_storage
 from local.environment import own_environment, read_environment
 from local.folder import Folder
+from local.http_call import NothingRunning
 from local.installation import NoInstallation, installation
 from local.message_request import MessageError
-from local.send import API_VERSION, NothingRunning, call, chosen_service
+from local.send import API_VERSION, call, chosen_service
 
 EXPLAINED, NOT_EXPLAINED, USAGE, NOTHING_RUNNING = range(4)
 _SERVICE_KEY = re.compile("[0-9A-Za-z]{1,63}")

@@ -24,6 +24,7 @@ from local.function_index import HostedFunction, IndexingError, load_functions
 from local.host_settings import HostSettings, HostSettingsError, is_disabled, load_app_settings, load_host_settings
 from local.http_server import BODY_LIMIT, HttpFront, HttpServer, HttpSettings, build_routes
 from local.invocation import Invoker
+from local.manual_runs import ManualRuns
 from local.ports import PortUnavailable, listen
 from local.queue_listener import VISIBILITY, QueueListener
 from local.timer_listener import TimerListener
@@ -73,8 +74,10 @@ async def serve(options: HostOptions, environment: MutableMapping[str, str]) -> 
     invoker = Invoker(connections.send, host.function_timeout, int(threads) if threads.isdecimal() else None)
     try:
         routes = build_routes(functions, host.route_prefix)
-        front = HttpFront(routes, invoker, _http_settings(app_settings))
+        manual_runs = ManualRuns(functions, invoker)
+        front = HttpFront(routes, invoker, _http_settings(app_settings), manual_runs)
         listeners = [
+            manual_runs,
             *_queue_listeners(functions, connections, invoker, host, options.visibility),
             *_timers(functions, invoker, options, app_settings),
         ]

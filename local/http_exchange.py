@@ -97,6 +97,15 @@ def with_public_host(headers: Mapping[str, str], scheme: str, server: tuple[str,
     return {"x-original-host": f"{host}:{server[1]}", **headers}
 
 
+def with_client(headers: Mapping[str, str], client: tuple[str, int] | None) -> dict[str, str]:
+    """The headers, with the client's address and port at the end of X-Forwarded-For, as the front end of Azure appends them."""
+    if client is None:
+        return dict(headers)
+    host = f"[{client[0]}]" if ":" in client[0] else client[0]
+    entries = [each for each in (headers.get("x-forwarded-for", ""), f"{host}:{client[1]}") if each]
+    return {**headers, "x-forwarded-for": ", ".join(entries)}
+
+
 def query_parameters(query: bytes) -> dict[str, str]:
     """Parameters with an empty value are dropped, repeated ones joined by a comma; names differ by more than case."""
     joined: dict[str, str] = {}

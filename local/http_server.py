@@ -30,9 +30,11 @@ from local.http_exchange import (
     request_headers,
     request_url,
     response_of,
+    with_client,
     with_public_host,
 )
 from local.invocation import Invoker
+from local.manual_runs import ManualRuns
 from local.routes import Route, RouteError, parse_route
 
 Message = MutableMapping[str, Any]
@@ -93,10 +95,11 @@ class _Target(NamedTuple):
 class HttpFront:
     """The ASGI application."""
 
-    def __init__(self, routes: Routes, invoker: Invoker, settings: HttpSettings) -> None:
+    def __init__(self, routes: Routes, invoker: Invoker, settings: HttpSettings, manual_runs: ManualRuns | None = None) -> None:
         self._routes = routes
         self._invoker = invoker
         self._settings = settings
+        self._manual_runs = manual_runs or ManualRuns((), invoker)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -118,7 +121,10 @@ class HttpFront:
             else:
                 if body is None:
                     return  # the client went away
-                answer = await self._run(target, scope, headers, body)
+                if isinstance(target, HostedFunction):
+                    answer = self._manual_runs.start(target, body)
+                else:
+                    answer = await self._run(target, scope, headers, body)
         close = [(b"connection", b"close")] if unread else []
         await send({"type": "http.response.start", "status": answer.status, "headers": [*answer.headers, *close]})
         await send({"type": "http.response.body", "body": answer.body, "more_body": unread})
@@ -127,14 +133,17 @@ class HttpFront:
             await _drain(receive, self._settings.linger)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _find(self, scope: Message, headers: dict[str, str], length: int) -> _Target | Answer:
-        """Which function the request is for, or what the host answers by itself."""
+    def _find(self, scope: Message, headers: dict[str, str], length: int) -> _Target | HostedFunction | Answer:
+        """Which function the request is for or asks to be run, or what the host answers by itself."""
         try:
             path = decode_path(scope["raw_path"])
         except BadRequest as error:
             return plain_answer(400, str(error))
         if path.lower() in ("/admin/host/status", "/admin/host/ping"):
             return Answer(200, [(b"content-type", b"application/json")], json.dumps({"state": "Running"}).encode())
+        by_hand = self._manual_runs.find(scope["method"], path, scope.get("client"), headers, length)
+        if by_hand is not None:
+            return by_hand
         for route, function in self._routes:
             values = route.match(scope["method"], path)
             if values is None:
@@ -153,7 +162,7 @@ class HttpFront:
         return bool(key) and hmac.compare_digest(given.encode("utf-8"), key.encode("utf-8"))
 
     async def _run(self, target: _Target, scope: Message, headers: dict[str, str], body: bytes) -> Answer:
-        headers = with_public_host(headers, scope["scheme"], scope.get("server"))
+        headers = with_client(with_public_host(headers, scope["scheme"], scope.get("server")), scope.get("client"))
         url = request_url(scope["scheme"], headers.get("host", ""), target.path, scope["query_string"])
         data = http_datum(scope["method"], url, headers, target.query, target.values, body)
         try:

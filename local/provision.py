@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from email_core.domains.provision import LocalService, provision_local
+from email_core.administration.provision import LocalService, provision_local
 from email_core.sealing import Sealer
 from email_core.settings import load_settings
 from email_core.storage import open_storage

@@ -6,11 +6,8 @@ import argparse
 import base64
 import binascii
 import json
-import ssl
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,17 +19,13 @@ from email_core.data_plane.operation import OperationStatus
 from email_core.message.status import RecipientStatus
 from local.environment import own_environment, read_environment
 from local.folder import Folder
+from local.http_call import NothingRunning, Reply, exchange
 from local.message_request import MessageError, message_request
-from local.ports import LOOPBACK
 
 API_VERSION = "2025-09-01"
 DELIVERED, REFUSED, USAGE, NOTHING_RUNNING, NOT_FINAL = range(5)
 _CONNECTION_STRING = "COMMUNICATION_CONNECTION_STRING_EMAIL"
 _POLL_SECONDS = 0.5  # at most so rarely at first; a `retry-after` of the server is not waited for on this machine
-
-
-class NothingRunning(Exception):
-    """Nobody answers at the endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +35,6 @@ class Service:
     endpoint: str
     key: bytes = field(repr=False)
     authority: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer of the service; `body` is its JSON object, empty when it has none."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: dict[str, Any]
 
 
 def send(options: argparse.Namespace, root: Path) -> int:
@@ -162,31 +146,4 @@ def call(service: Service, method: str, url: str, content: dict[str, Any] | None
     headers = authorization_headers(method, target, address.netloc, body, service.key, time.time())
     if content is not None:
         headers["Content-Type"] = "application/json"
-    request = urllib.request.Request(url, body if content is not None else None, headers, method=method)  # noqa: S310 - http(s) only
-    try:
-        with _opener(service).open(request, timeout=60) as response:
-            return _reply(response.status, response.headers, response.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return _reply(error.code, error.headers, error.read())
-    except (urllib.error.URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
-        raise NothingRunning(f"nothing answers at {service.endpoint}: {reason}. Is ./postrider up running?") from error
-
-
-def _opener(service: Service) -> urllib.request.OpenerDirector:
-    context = ssl.create_default_context()
-    if service.authority:
-        context.load_verify_locations(service.authority)
-    handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
-    if urlsplit(service.endpoint).hostname in ("localhost", *LOOPBACK):
-        handlers.append(urllib.request.ProxyHandler({}))  # no proxy reaches this machine's own addresses
-    return urllib.request.build_opener(*handlers)
-
-
-def _reply(status: int, headers: Any, content: bytes) -> Reply:
-    try:
-        body = json.loads(content)
-    except ValueError:
-        body = {}
-    return Reply(status, {name.lower(): value for name, value in headers.items()}, body if isinstance(body, dict) else {})
+    return exchange(service.endpoint, service.authority, method, url, headers, body if content is not None else None)

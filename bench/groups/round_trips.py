@@ -24,7 +24,8 @@ def _open(bench: Bench) -> Iterator[Sequence[Figure]]:
         with azurite(bench.root, bench.scratch) as connection_string:
             figures = {
                 _ACCEPT: ("requests to storage until a message of one recipient is accepted", 2),
-                _AFTER: ("requests from prepare to settle, beside the host's own dequeue and delete", 4),
+                # The goal is four and, for each recipient, one lookup of the suppression lists.
+                _AFTER: ("requests from prepare to settle, one of them the lookup of suppression lists", 5),
             }
             yield [
                 Figure(

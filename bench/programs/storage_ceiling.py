@@ -10,6 +10,7 @@ the answers is read but an item's receipt.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import signal
@@ -23,6 +24,7 @@ import msgspec
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
+from bench.figures import ContenderFailed
 from bench.groups.storage_clients import BareClient
 from email_core.settings import Secret, StorageSettings
 from email_core.storage import QueueItem, Value, open_storage
@@ -42,6 +44,11 @@ class CeilingClient(BareClient):
         content = await self._items("GET", f"/{self.queue}/messages", query, b"")
         return [(item[1].decode(), item[2].decode()) for item in _ITEM.finditer(content)]
 
+    async def look_up(self, entity: dict[str, Value]) -> None:
+        """A read of a row that is not there, as those of most addresses are not."""
+        with contextlib.suppress(ContenderFailed):
+            await self.get(entity, "")
+
     async def change(self, entity: dict[str, Value], changes: dict[str, Value]) -> None:
         await self._table("PATCH", self._path(entity), msgspec.json.encode(changes), {"If-Match": "*"})
 
@@ -52,10 +59,11 @@ class CeilingClient(BareClient):
 class Round:
     """One round of so many messages."""
 
-    def __init__(self, task: dict[str, Any], rows: CeilingClient, activity: CeilingClient) -> None:
+    def __init__(self, task: dict[str, Any], rows: CeilingClient, activity: CeilingClient, lists: CeilingClient) -> None:
         self._task = task
         self._rows = rows
         self._activity = activity
+        self._lists = lists
         self._ids = [uuid.uuid4().hex for _ in range(task["count"])]
         # Whose rows are there. The items do not say whom they are for, so any of them will do.
         self._accepted: asyncio.Queue[str] = asyncio.Queue()
@@ -92,6 +100,7 @@ class Round:
         row: dict[str, Value] = {"PartitionKey": await self._accepted.get(), "RowKey": "message"}
         await self._rows.get(row, "")
         await self._rows.change(row, self._task["claim"])
+        await self._lists.look_up({"PartitionKey": f"address:{uuid.uuid4().hex}", "RowKey": "address"})
         await self._rows.change(row, self._task["settled"])
         await self._activity.put({**self._task["activity"], "PartitionKey": "ceiling", "RowKey": str(row["PartitionKey"])})
         await self._rows.delete(QueueItem(item, "", 1, 0.0, 0.0, 0.0, receipt))
@@ -101,14 +110,14 @@ async def work(task: dict[str, Any]) -> dict[str, Any]:
     """The answer to a task."""
     connection_string = task["connectionString"]
     name = f"ceiling{uuid.uuid4().hex}"  # a queue and tables of this round's own
-    tables = [name, f"{name}activity"]
+    tables = [name, f"{name}activity", f"{name}lists"]
     storage = open_storage(StorageSettings(connection_string=Secret(connection_string)))
     await storage.ensure(tables=tables, queues=[name])
     await storage.close()
-    rows, activity = (CeilingClient(connection_string, table) for table in tables)
+    rows, activity, lists = (CeilingClient(connection_string, table) for table in tables)
     rows.queue = name
     try:
-        this = Round(task, rows, activity)
+        this = Round(task, rows, activity, lists)
         began = time.monotonic()
         if task["kind"] == "accept":
             await this.accept()
@@ -118,8 +127,8 @@ async def work(task: dict[str, Any]) -> dict[str, Any]:
                 group.create_task(this.deliver())
         return {"count": task["count"], "seconds": time.monotonic() - began, "result": ""}
     finally:
-        await rows.close()
-        await activity.close()
+        for client in (rows, activity, lists):
+            await client.close()
         with TableServiceClient.from_connection_string(connection_string) as service:
             for table in tables:
                 service.delete_table(table)

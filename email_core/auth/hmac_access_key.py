@@ -1,4 +1,4 @@
-"""The HMAC access-key scheme of ACS: requests signed with one of the two keys of a communication service.
+"""The HMAC access-key scheme of ACS: requests signed with a key of a communication service, one of its two or an extra one.
 
 The signature covers method, path and query, date, host and the hash of the body. What the client signed as host and path
 is not always what arrives, so a few forms of each are tried; none of them weakens the scheme, since each still needs the
@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import formatdate
+from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
 from email_core.auth.principal import Principal, PrincipalKind
@@ -42,14 +43,19 @@ _port = re.compile(r":[0-9]{1,5}\Z")
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """One key of a communication service. `name` is `primary` or `secondary`, `secret` the decoded bytes.
+    """One key of a communication service. `name` is `primary`, `secondary` or that of an extra key, `secret` the decoded bytes.
 
+    The rest is what an extra key may be restricted to, see `scoped_key`: nothing is restricted by an empty tuple or a zero.
     Raises ValueError for a secret of fewer than 16 bytes: an empty one would let anybody in.
     """
 
     service_key: str
     name: str
     secret: bytes = field(repr=False)
+    send_only: bool = False
+    domains: tuple[str, ...] = ()  # of senders, A-labels in lower case
+    source_ranges: tuple[IPv4Network | IPv6Network, ...] = ()
+    expires_at: float = 0.0  # seconds since the epoch
 
     def __post_init__(self) -> None:
         if len(self.secret) < LEAST_KEY_BYTES:
@@ -72,10 +78,14 @@ class SignedRequest:
 
 
 class Verified(NamedTuple):
-    """Whose key fits, and which of the candidate hosts the client knows us by: Operation-Location must name that one."""
+    """Whose key fits, and which of the candidate hosts the client knows us by: Operation-Location must name that one.
+
+    What the key is restricted to is not looked at yet.
+    """
 
     principal: Principal
     host: str
+    key: AccessKey
 
 
 def verify(request: SignedRequest, keys: Sequence[AccessKey], *, now: float) -> Verified | None:
@@ -123,7 +133,7 @@ def _fitting_key(request: SignedRequest, keys: Sequence[AccessKey], date: str, c
         for key in keys:
             fits = _equal(_signature(key.secret, method, target, date, form, content_hash), signature)
             if fits and fitting is None:
-                fitting = Verified(Principal(PrincipalKind.ACCESS_KEY, key.service_key, key.name), public_host)
+                fitting = Verified(Principal(PrincipalKind.ACCESS_KEY, key.service_key, key.name), public_host, key)
     if fitting is None:
         asked = refusals.visible(f"{method} {request.target} at {', '.join(hosts) or 'no host'}", 300)
         raise refusals.denied(f"none of {len(keys)} keys fits {asked}")

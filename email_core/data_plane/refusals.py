@@ -8,6 +8,7 @@ which are ours is said at each function; ACS publishes no list.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 from email_core.errors import Fault, RequestRefused
@@ -106,6 +107,38 @@ def clock_skew(reason: str) -> RequestRefused:
     return RequestRefused(HTTPStatus.UNAUTHORIZED, Fault("Denied", text, "x-ms-date"), reason=reason)
 
 
+def denied_token(reason: str) -> RequestRefused:
+    """The bearer token is not taken (`Denied`). `reason` is for the log alone."""
+    text = (
+        "Denied by the resource provider. Check the token: it must be one of Microsoft Entra ID for this installation, not "
+        "expired, with the scope https://communication.azure.com/.default."
+    )
+    return RequestRefused(HTTPStatus.UNAUTHORIZED, Fault("Denied", text, "Authorization"), reason=reason)
+
+
+def expired_key(name: str, expired: str) -> RequestRefused:
+    """An extra access key of which the time is over (`Denied`). Only who has the key is told; extra keys are ours."""
+    text = f"Denied by the resource provider. The access key '{visible(name)}' expired at {expired}: use another one."
+    return RequestRefused(HTTPStatus.UNAUTHORIZED, Fault("Denied", text, "Authorization"))
+
+
+# --- 403 --------------------------------------------------------------------------------------------------------------
+
+
+def forbidden(rule: str, target: str = "") -> RequestRefused:
+    """Who calls is known and may not do that (`Forbidden`, of ACS); `rule` says what it takes."""
+    return RequestRefused(HTTPStatus.FORBIDDEN, Fault("Forbidden", f"The request is forbidden. {rule}", target))
+
+
+def public_network_access_disabled(reason: str) -> RequestRefused:
+    """publicNetworkAccess of the service is not Enabled. What ACS answers is not published; the code is ours."""
+    text = (
+        "Public network access is disabled for this communication service. Call it from the private network, or ask an admin "
+        "to set its publicNetworkAccess to Enabled."
+    )
+    return RequestRefused(HTTPStatus.FORBIDDEN, Fault("PublicNetworkAccessDisabled", text), reason=reason)
+
+
 # --- 404, 409, 411, 413 -----------------------------------------------------------------------------------------------
 
 
@@ -117,6 +150,18 @@ def domain_not_linked(domain: str) -> RequestRefused:
     text = (
         "The specified sender domain has not been linked. "
         f"Ask an admin to verify '{visible(domain)}' and to link it to this communication service."
+    )
+    return RequestRefused(HTTPStatus.NOT_FOUND, Fault("DomainNotLinked", text, "senderAddress"))
+
+
+def domain_paused(domain: str, why: str) -> RequestRefused:
+    """The sender's domain was verified, and its records are gone since. ACS has no code of its own for it.
+
+    `why` names the record and the remedy.
+    """
+    text = (
+        f"The specified sender domain has not been linked. Sending from '{visible(domain)}' is paused: {visible(why, 600)} "
+        "Sending goes on by itself once it is seen again; initiateVerification looks at once."
     )
     return RequestRefused(HTTPStatus.NOT_FOUND, Fault("DomainNotLinked", text, "senderAddress"))
 
@@ -162,6 +207,24 @@ def too_many_requests(window: str, wait: int, rule: str) -> RequestRefused:
     """A rate limit (`TooManyRequests`): `window` is `Minute` or `Hour`, `wait` whole seconds until it is worth trying again."""
     text = f"PerSubscriptionPer{window}LimitExceeded - Please try again after {wait} seconds. {rule}"
     return RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, Fault("TooManyRequests", text), retry_after=wait)
+
+
+def limit_reached(rule: str, window: str, opens_at: float, retry_after: int) -> RequestRefused:
+    """A limit of the operator's is reached (`TooManyRequests`, the sentence of ACS first). `rule` begins a sentence."""
+    moment = datetime.fromtimestamp(opens_at, UTC).isoformat().replace("+00:00", "Z")
+    text = (
+        f"Please try again after {retry_after} seconds. {rule} is used up or does not have enough left for this message. "
+        f"The {window} ends at {moment}. Send fewer until then, or ask an administrator to raise the limit."
+    )
+    return RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, Fault("TooManyRequests", text), retry_after=retry_after)
+
+
+def limit_too_small(rule: str, number: int, unit: str) -> RequestRefused:
+    """A message that a limit allows at no time. It is no 429, for waiting does not help. The code is that of a wrong field."""
+    text = f"{rule} does not allow this message at any time: it has {number} {unit}. Ask an administrator to raise the limit"
+    if unit != "recipients":
+        return RequestRefused(HTTPStatus.BAD_REQUEST, Fault("BadRequest", f"{text}."))
+    return RequestRefused(HTTPStatus.BAD_REQUEST, bad_property("recipients", f"{text}, or send it to fewer at once."))
 
 
 def service_unavailable(retry_after: int, reason: str) -> RequestRefused:

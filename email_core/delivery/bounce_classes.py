@@ -60,7 +60,6 @@ class BounceRule:
     stage: frozenset[Stage] = frozenset()
     unless: tuple[StatusPattern, ...] = ()
     suppress: bool = False
-    suppress_days: int = 0  # 0: for good
     suppress_after: int = 1
     pause: float = 0.0  # seconds
     retry: bool = False
@@ -114,6 +113,11 @@ def bounce_rules() -> tuple[BounceRule, ...]:
     return load_rules(RULES_FILE.read_bytes().decode())
 
 
+def bounces_believed(rule: str) -> int:
+    """How many bounces by a rule it takes until the address is suppressed; one for a rule that is not there any more."""
+    return next((each.suppress_after for each in bounce_rules() if each.name == rule), 1)
+
+
 def load_rules(text: str) -> tuple[BounceRule, ...]:
     """The rules of a file. Raises ValueError that names the rule and what is wrong with it."""
     document = tomllib.loads(text)
@@ -134,7 +138,7 @@ def load_rules(text: str) -> tuple[BounceRule, ...]:
 
 
 _CONDITIONS = frozenset({"text", "status", "code", "stage"})
-_KEYS = _CONDITIONS | {"name", "unless", "class", "suppress", "suppress_days", "suppress_after", "pause", "retry"}
+_KEYS = _CONDITIONS | {"name", "unless", "class", "suppress", "suppress_after", "pause", "retry"}
 
 
 def _rule(entry: Mapping[str, Any], classes: Mapping[str, Disposition], *, needs: str, mx: Sequence[str] = ()) -> BounceRule:
@@ -159,7 +163,6 @@ def _rule(entry: Mapping[str, Any], classes: Mapping[str, Disposition], *, needs
         stage=frozenset(Stage(stage) for stage in entry.get("stage", ())),
         unless=tuple(_status_pattern(name, pattern) for pattern in entry.get("unless", ())),
         suppress=bool(entry.get("suppress", False)),
-        suppress_days=int(entry.get("suppress_days", 0)),
         suppress_after=int(entry.get("suppress_after", 1)),
         pause=float(entry.get("pause", 0.0)),
         retry=bool(entry.get("retry", False)),

@@ -6,7 +6,7 @@ and that is what keeps a recipient that was accepted from being sent to a second
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from email_core.delivery.outcome import AttemptReport, Disposition, Outcome, TimelineEvent
@@ -35,7 +35,7 @@ class Entry:
 
     `tries` counts attempts that reached a verdict, `at` is when the last one did (seconds since the epoch).
     `possible_duplicate`: an earlier attempt may have reached the receiver without our knowing, so the mail may be there twice.
-    `hard_bounce`: the receiver said that this very address takes no mail.
+    `hard_bounce`: the receiver said that this very address takes no mail, now or when the managed list noted it.
     """
 
     address: str
@@ -126,6 +126,17 @@ def settled(
     )
 
 
+def concluded(ledger: Ledger, outcomes: Iterable[Outcome], *, now: float) -> Ledger:
+    """The ledger with outcomes that came about without an attempt, such as those of suppressed recipients."""
+    known = {outcome.recipient: outcome for outcome in outcomes}
+
+    def after(entry: Entry) -> Entry:
+        outcome = None if entry.status.final else known.get(entry.address)
+        return entry if outcome is None else _after(entry, outcome, now=now, counted=True)
+
+    return replace(ledger, entries=tuple(map(after, ledger.entries)))
+
+
 def ended(ledger: Ledger, *, now: float, reason: str) -> Ledger:
     """The ledger when our own fault ends the message: what is not final yet is Failed, by the rule POISONED."""
     entries = tuple(
@@ -174,7 +185,7 @@ def _after(entry: Entry, outcome: Outcome | None, *, now: float, counted: bool) 
     return replace(
         entry,
         status=_STATUS[outcome.disposition],
-        tries=entry.tries + 1,
+        tries=entry.tries + (outcome.disposition is not Disposition.SUPPRESSED),  # nobody was asked
         at=now,
         reply=(str(reply) if reply else outcome.reason)[:REPLY_LENGTH],
         code=reply.code if reply else 0,

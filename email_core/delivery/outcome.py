@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+# The rules of recipients that were suppressed, by whose list.
+CUSTOMER_LIST = "customer-list"
+MANAGED_LIST = "managed-list"
+
 
 class Reply(NamedTuple):
     """An SMTP reply: code, enhanced status code (`5.1.1`, or empty when the server gave none) and text, lines joined by LF."""

@@ -6,18 +6,18 @@ alone. What is larger than a property may be lies in several, numbered ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from email_core.delivery.ledger import Entry, Ledger, trimmed
 from email_core.delivery.outcome import TimelineEvent
-from email_core.storage import StoredEntity, Value
+from email_core.storage import StoredEntity, Value, joined_chunks, sized_chunks
+from email_core.storage.limits import PROPERTY_BYTES
 
 MESSAGE_ROW = "message"
 INLINE_LIMIT = 192 * 1024  # bytes of content kept in the entity; three such parts stay below its 1 MiB
-_PROPERTY_LIMIT = 64 * 1024  # Table storage: bytes a binary property
 _HEAVY = ("content", "signed")
 SIGNED = "signed0"  # the property in which a signed message begins that is kept inline
 
@@ -109,7 +109,7 @@ def ledger_of(ledger: Ledger) -> dict[str, Value]:
         "claimUntil": ledger.claim_until,
         "claimToken": ledger.claim_token,
         "nextAttemptAt": ledger.next_attempt_at,
-        **_sized("ledger", msgspec.json.encode(ledger.entries)),
+        **sized_chunks("ledger", msgspec.json.encode(ledger.entries)),
     }
 
 
@@ -117,31 +117,11 @@ def timeline_of(timeline: Sequence[TimelineEvent]) -> dict[str, Value]:
     """The timeline in at most `_PARTS` properties: the middle of a very long story gives way."""
     events = trimmed(timeline)
     encoded = msgspec.json.encode(events)
-    while len(encoded) > _PARTS * _PROPERTY_LIMIT:
+    while len(encoded) > _PARTS * PROPERTY_BYTES:
         keep = max(len(events) // 3, 1)
         events = (*events[:keep], *events[-keep:])
         encoded = msgspec.json.encode(events)
-    return _sized("timeline", encoded)
-
-
-def _sized(name: str, content: bytes) -> dict[str, Value]:
-    """Chunks with their size, for a merge that needs fewer of them leaves the last old ones standing."""
-    return {f"{name}Size": len(content), **chunks(name, content)}
-
-
-def chunks(name: str, content: bytes) -> dict[str, Value]:
-    """Bytes as numbered properties, each no longer than a property may be."""
-    return {
-        f"{name}{part}": content[start : start + _PROPERTY_LIMIT]
-        for part, start in enumerate(range(0, len(content) or 1, _PROPERTY_LIMIT))
-    }
-
-
-def _joined(name: str, values: Mapping[str, Value]) -> bytes:
-    parts: list[bytes] = []
-    while isinstance(part := values.get(f"{name}{len(parts)}"), bytes):
-        parts.append(part)
-    return b"".join(parts)[: int(values.get(f"{name}Size", INLINE_LIMIT * 2))]
+    return sized_chunks("timeline", encoded)
 
 
 def row_of(message: str, row: str, entity: StoredEntity) -> SpooledRow:
@@ -149,7 +129,7 @@ def row_of(message: str, row: str, entity: StoredEntity) -> SpooledRow:
     values = entity.values
     facts = MessageFacts(**{field: values[name] for field, name in _FACT_NAMES.items() if name in values})  # type: ignore[arg-type]
     ledger = Ledger(
-        entries=_entries.decode(_joined("ledger", values) or b"[]"),
+        entries=_entries.decode(joined_chunks("ledger", values) or b"[]"),
         attempt=int(values.get("attempt", 0)),
         claim_until=float(values.get("claimUntil", 0.0)),
         claim_token=str(values.get("claimToken", "")),
@@ -161,9 +141,9 @@ def row_of(message: str, row: str, entity: StoredEntity) -> SpooledRow:
         entity.etag,
         facts,
         ledger,
-        timeline=_events.decode(_joined("timeline", values) or b"[]"),
-        content=_joined("content", values),
+        timeline=_events.decode(joined_chunks("timeline", values) or b"[]"),
+        content=joined_chunks("content", values),
         content_blob=str(values.get("contentBlob", "")),
-        signed=_joined("signed", values),
+        signed=joined_chunks("signed", values),
         signed_blob=str(values.get("signedBlob", "")),
     )

@@ -2,13 +2,14 @@
 
 The order matters. The retry item goes first, with its delay: should the run die before the merge, the item finds the old
 attempt number, and the item of this run is delivered again. Then one ETag merge writes ledger, status and timeline. The
-activity row comes last, for it only tells what the ledger already knows.
+activity row and the managed suppression list come last, for they only tell what the ledger already knows.
 
 Whatever storage refuses on the way, who has the message is written down: an outcome that is lost is a message sent again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 from email_core import maillog
 from email_core.clock import Clock
 from email_core.delivery.ledger import Entry, Ledger, Settlement, settled
+from email_core.delivery.managed_list import tell_managed_list
 from email_core.delivery.outcome import AttemptReport, Disposition, Outcome, TimelineEvent
 from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, Spool, SpoolItem
@@ -71,8 +73,15 @@ class Settler:
         except (StorageUnavailable, StorageRefused, StorageLimit):
             await self._save_outcomes(row, settlement.ledger, facts, timeline)
             raise
-        self._log(row, settlement.ledger)
-        await self._record_activity(row, facts, settlement.ledger)
+        await self.tell(row, facts, settlement.ledger)
+
+    async def tell(self, row: SpooledRow, facts: MessageFacts, ledger: Ledger) -> None:
+        """Tell the logs and the managed list what is new in a ledger, once it is written. Raises nothing."""
+        changed = _changed(row.ledger, ledger)
+        self._log(row, changed)
+        await asyncio.gather(
+            self._record_activity(row, facts, changed), tell_managed_list(self.storage.tables, row, facts, changed)
+        )
 
     async def _enqueue_retry(self, row: SpooledRow, settlement: Settlement, *, has_signed: bool) -> None:
         retry_at = settlement.retry_at or 0.0
@@ -123,8 +132,8 @@ class Settler:
             # The claim runs out then, and whoever takes it over marks the open recipients as possible duplicates.
             maillog.fault("save-outcomes", error=error, message=row.message)
 
-    def _log(self, row: SpooledRow, ledger: Ledger) -> None:
-        for entry in _changed(row.ledger, ledger):
+    def _log(self, row: SpooledRow, changed: Sequence[Entry]) -> None:
+        for entry in changed:
             maillog.outcome(
                 row.message,
                 entry.address,
@@ -135,8 +144,8 @@ class Settler:
                 bounce_class=entry.bounce_class,
             )
 
-    async def _record_activity(self, row: SpooledRow, facts: MessageFacts, ledger: Ledger) -> None:
-        updates = [status_update(row, facts, entry) for entry in _changed(row.ledger, ledger)]
+    async def _record_activity(self, row: SpooledRow, facts: MessageFacts, changed: Sequence[Entry]) -> None:
+        updates = [status_update(row, facts, entry) for entry in changed]
         try:
             await record(self.storage, updates)
         except (StorageUnavailable, StorageRefused, StorageLimit) as error:

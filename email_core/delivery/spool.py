@@ -22,14 +22,13 @@ from email_core.delivery.rows import (
     SIGNED,
     MessageFacts,
     SpooledRow,
-    chunks,
     facts_of,
     ledger_of,
     row_of,
     timeline_of,
 )
 from email_core.errors import EntityChanged, EntityExists, EntityMissing, StorageUnavailable
-from email_core.storage import Insert, Merge, Storage, Value, text_literal
+from email_core.storage import Insert, Merge, Storage, Value, chunks, text_literal
 
 MESSAGES = "messages"
 SUBMISSIONS = "submissions"
@@ -198,19 +197,22 @@ class Spool:
         """Give each envelope a row and an item of its own, in one transaction with the message's row.
 
         The items are enqueued first, with a delay: an item without its row is put back, a row without its item has to wait
-        for the sweeper, which looks at when the attempt was due. A touch that leaves the claim alone does not stop it. Raises
-        EntityExists or EntityChanged when another run has the message.
+        for the sweeper, which looks at when the attempt was due. An envelope whose recipients all have their end needs none.
+        A touch that leaves the claim alone does not stop it. Raises EntityExists or EntityChanged when another run has the
+        message.
         """
         blob = f"{row.message}/signed"
         await self._storage.content.put(blob, signed)
-        names = [f"envelope:{number:03}" for number in range(1, len(ledgers) + 1)]
-        await asyncio.gather(*(self.enqueue(DELIVERIES, SpoolItem(row.message, name), delay=SPLIT_DELAY) for name in names))
+        dues = [each if each.finished else replace(each, next_attempt_at=now + SPLIT_DELAY) for each in ledgers]
+        envelopes = {f"envelope:{number:03}": due for number, due in enumerate(dues, 1)}
+        items = [SpoolItem(row.message, name) for name, due in envelopes.items() if not due.finished]
+        await asyncio.gather(*(self.enqueue(DELIVERIES, item, delay=SPLIT_DELAY) for item in items))
         inserts = [
             Insert({"PartitionKey": row.message, "RowKey": name, **facts_of(facts), **ledger_of(due), "signedBlob": blob})
-            for name, due in zip(names, (replace(each, next_attempt_at=now + SPLIT_DELAY) for each in ledgers), strict=True)
+            for name, due in envelopes.items()
         ]
         done = Ledger(row.ledger.entries, attempt=row.ledger.attempt + 1, claim_token=row.ledger.claim_token)
-        changes = {**facts_of(replace(facts, envelopes=len(names))), **ledger_of(done), **timeline_of(timeline)}
+        changes = {**facts_of(replace(facts, envelopes=len(envelopes))), **ledger_of(done), **timeline_of(timeline)}
         etag = row.etag
         for left in reversed(range(MOST_TOUCHES)):
             try:

@@ -80,6 +80,16 @@ class DnsResolver:
     async def txt(self, domain: str) -> Answer[str]:
         return await self._ask(domain, "TXT", _txt_record)
 
+    def servers(self) -> tuple[tuple[str, ...], int]:
+        """The addresses of the recursive servers and their port, for other questions; none when the machine names none."""
+        import dns.exception
+
+        try:
+            stub = self._stub()
+        except (dns.exception.DNSException, OSError):
+            return (), 53
+        return tuple(str(server) for server in stub.nameservers), stub.port
+
     async def _ask(self, name: str, kind: str, convert: Callable[[object], T]) -> Answer[T]:
         import dns.exception
         import dns.name

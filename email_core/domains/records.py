@@ -12,6 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from email_core.domains.documents import AZURE_MANAGED, DomainDocument
+from email_core.settings import Settings
+
 TTL = 3600  # seconds; what ACS asks for
 VERIFICATION_PREFIX = "postrider-domain-verification="  # ACS: ms-domain-verification=
 MX_PREFERENCE = 10
@@ -40,11 +43,14 @@ class Purpose(StrEnum):
     DMARC = "DMARC"
     DKIM_ED25519 = "DKIMEd25519"
     DKIM2_ED25519 = "DKIM2Ed25519"
+    MAIL_FROM_MX = "MailFromMX"  # of a reverse-path below the domain: bounces come back to us
+    MAIL_FROM_SPF = "MailFromSPF"
     DKIM_TARGET = "DKIMTarget"  # in the platform's zone: what a domain's DKIM CNAME points to
     BOUNCE_MX = "BounceMX"
     BOUNCE_SPF = "BounceSPF"
     SENDERS_SPF = "SendersSPF"
     ADDRESS = "Address"
+    ADVICE = "Advice"  # what a health report proposes beyond what we ask for
 
 
 class DmarcPolicy(StrEnum):
@@ -66,6 +72,35 @@ class DnsRecord:
     ttl: int = TTL
 
 
+def records_of(document: DomainDocument, settings: Settings) -> list[DnsRecord]:
+    """What the owner of a domain publishes, as its document has it; nothing for a managed domain. Raises RecordError."""
+    if document.domain_management == AZURE_MANAGED:
+        return []
+    return records_for(
+        document.from_sender_domain,
+        verification_token=document.verification_token,
+        selectors=public_selectors(document),
+        spf_include=settings.spf_include or spf_host(settings.platform_domain),
+        dmarc_policy=DmarcPolicy(document.dmarc_policy),
+        dkim_zone=settings.dkim_zone,
+        mail_from_domain=document.mail_from_sender_domain,
+        bounce_host=mx_host(settings.platform_domain),
+    )
+
+
+def target_records_of(document: DomainDocument, settings: Settings) -> list[DnsRecord]:
+    """What the platform publishes for a domain in its DKIM zone; nothing without one. Raises RecordError."""
+    if not settings.dkim_zone:
+        return []
+    return dkim_target_records(document.from_sender_domain, public_selectors(document), settings.dkim_zone)
+
+
+def public_selectors(document: DomainDocument) -> list[tuple[str, str]]:
+    """The selectors of a domain with the TXT value of their public key, slot 1 before slot 2."""
+    slots = sorted(document.selectors, key=lambda selector: selector.slot)
+    return [(selector.name, selector.public_record) for selector in slots]
+
+
 def records_for(
     domain_name: str,
     *,
@@ -75,14 +110,16 @@ def records_for(
     dmarc_policy: DmarcPolicy = DmarcPolicy.NONE,
     dmarc_reports: str = "",
     dkim_zone: str = "",
+    mail_from_domain: str = "",
+    bounce_host: str = "",
 ) -> list[DnsRecord]:
     """What the owner of a domain publishes, in the order of ACS.
 
     `selectors` are names with the TXT value of their public key, at most two of RSA and two of Ed25519. With a `dkim_zone`
     they are asked for as CNAMEs to it, as ACS does, so that keys rotate without the owner (`dkim_target_records` are what
     stands there); without it, as the TXT records themselves. An empty `verification_token` leaves the Domain record out,
-    for domains that are ours. DMARC policy `none` is the default because the owner's other mail falls under it too.
-    Raises RecordError.
+    for domains that are ours. A `mail_from_domain` sends its bounces to `bounce_host`. DMARC policy `none` is the default
+    because the owner's other mail falls under it too. Raises RecordError.
     """
     domain = _checked_name(domain_name)
     records = []
@@ -96,7 +133,20 @@ def records_for(
         target = _dkim_target(domain, selector, dkim_zone)
         records.append(DnsRecord(purpose, "CNAME", name, target) if target else DnsRecord(purpose, "TXT", name, public_record))
     records.append(DnsRecord(Purpose.DMARC, "TXT", _checked_name(f"_dmarc.{domain}"), _dmarc(dmarc_policy, dmarc_reports)))
+    if mail_from_domain:
+        mail_from = _checked_name(mail_from_domain)
+        records.append(DnsRecord(Purpose.MAIL_FROM_MX, "MX", mail_from, f"{MX_PREFERENCE} {_checked_name(bounce_host)}"))
+        records.append(DnsRecord(Purpose.MAIL_FROM_SPF, "TXT", mail_from, f"v=spf1 include:{spf_include} -all"))
     return records
+
+
+def name_in_zone(name: str, zone: str) -> str:
+    """The name as an editor of the zone wants it: `_dmarc.sales`, and `@` for the zone itself. Raises RecordError."""
+    if name == zone:
+        return "@"
+    if not name.endswith(f".{zone}"):
+        raise RecordError(f"{name!r} is not in the zone {zone!r}")
+    return name.removesuffix(f".{zone}")
 
 
 def dkim_target_records(domain_name: str, selectors: Sequence[tuple[str, str]], dkim_zone: str) -> list[DnsRecord]:

@@ -69,7 +69,7 @@ class Explanation(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 class ReplyExplanation(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What a reply means. `disposition` is what becomes of the recipient, `pause` the least seconds before the next try.
 
-    `suppress`: the rule holds the address for one that takes no mail, for `suppress_days` (0: for good).
+    `suppress`: the rule holds the address for one that takes no mail, once it came from `suppress_after` messages.
     """
 
     reply: str
@@ -86,7 +86,6 @@ class ReplyExplanation(msgspec.Struct, frozen=True, rename="camel", kw_only=True
     for_operator: str
     pause: float = 0.0
     suppress: bool = False
-    suppress_days: int = 0
     suppress_after: int = 1
     suppression: str = ""
 

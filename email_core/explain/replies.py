@@ -81,7 +81,6 @@ def explain_reply(reply: Reply, stage: Stage, mx: str, *, pauses: Sequence[float
         for_operator=advice.operator,
         pause=pause if retried else 0.0,
         suppress=verdict.suppress,
-        suppress_days=rule.suppress_days if rule and verdict.suppress else 0,
         suppress_after=rule.suppress_after if rule and verdict.suppress else 1,
         suppression=_suppression(rule, verdict),
     )
@@ -135,9 +134,8 @@ def _next(reply: Reply, stage: Stage, verdict: Classification, pauses: Sequence[
 def _suppression(rule: BounceRule | None, verdict: Classification) -> str:
     if rule is None or not verdict.suppress:
         return "The address stays in use: this answer does not say that it takes no mail."
-    long = f"for {rule.suppress_days} days" if rule.suppress_days else "for good"
-    count = "" if rule.suppress_after == 1 else f", once it came {rule.suppress_after} times"
+    count = "" if rule.suppress_after == 1 else f", once it came for {rule.suppress_after} messages"
     return (
-        f"The address takes no mail, {long}{count}: that is recorded as a hard bounce. This version keeps no suppression "
-        "list, so leave the address out yourself."
+        f"The address takes no mail{count}: it goes onto the managed suppression list for 24 hours. Each message to it "
+        "meanwhile is held back and makes that longer: 48 hours, 96 hours, 7 days, 14 days. Then it is tried again."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from email_core.delivery.outcome import TimelineEvent
+from email_core.delivery.outcome import CUSTOMER_LIST, TimelineEvent
 from email_core.explain.advice import class_meanings
 from email_core.explain.explanation import Step, clock_time, instant, octets, span
 
@@ -72,6 +72,23 @@ def _accepted(facts: _Facts) -> str:
 
 def _signed(facts: _Facts) -> str:
     return f"Composed, {octets(_number(facts, 'size'))}, and signed (DKIM) with {_word(facts, 'selectors')}."
+
+
+def _suppressed(facts: _Facts) -> str:
+    recipient, entry = _word(facts, "recipient"), _word(facts, "id")
+    if _word(facts, "list") == CUSTOMER_LIST:
+        return (
+            f"Not sent to {recipient}: it is on the suppression list for {_word(facts, 'senders')}, "
+            f"with the id {entry}. Whoever keeps the list can delete it there."
+        )
+    since, until = facts.get("since"), facts.get("until")
+    meaning = class_meanings().get(_word(facts, "bounceClass"), "the address takes no mail")
+    when = f" at {clock_time(since, until)}" if isinstance(since, int | float) and isinstance(until, int | float) else ""
+    end = f" until {clock_time(until, 0.0)}" if isinstance(until, int | float) else ""
+    return (
+        f"Not sent to {recipient}: it is on the managed suppression list{end}. A server said{when} that {meaning}. "
+        f"An administrator can take it off before: its id is {entry}."
+    )
 
 
 def _split(facts: _Facts) -> str:
@@ -227,6 +244,7 @@ def _as_it_is(facts: _Facts) -> str:
 _KINDS: Mapping[str, Callable[[_Facts], str]] = {
     "accepted": _accepted,
     "signed": _signed,
+    "suppressed": _suppressed,
     "split": _split,
     "route": _route,
     "mx": _mx,

@@ -78,7 +78,8 @@ def _groups(recipients: Iterable[Recipient]) -> list[list[Recipient]]:
 def _recipient(group: Sequence[Recipient], look: Look) -> list[str]:
     first = group[0]
     addresses = ", ".join(each.address if each.kind == "to" else f"{each.address} ({each.kind})" for each in group)
-    tries = "not tried yet" if not first.tries else "1 try" if first.tries == 1 else f"{first.tries} tries"
+    untried = "not tried" if first.final else "not tried yet"
+    tries = untried if not first.tries else "1 try" if first.tries == 1 else f"{first.tries} tries"
     last = f", the last one at {_moment(first.last_try_at)}" if first.last_try_at and first.tries else ""
     lines = [_heading(f"{addresses}: {first.status}", look), *_field("it means", first.meaning, look)]
     if first.last_reply:
@@ -90,7 +91,8 @@ def _recipient(group: Sequence[Recipient], look: Look) -> list[str]:
     lines += _field("for operator", first.for_operator, look)
     lines += _field("tried", f"{tries}{last}{f', by {first.host}' if first.host else ''}", look)
     if first.rule:
-        lines += _field("rule", f"{first.rule}, class {first.bounce_class}", look)
+        named = f", class {first.bounce_class}" if first.bounce_class else ""
+        lines += _field("rule", f"{first.rule}{named}", look)
     return lines
 
 

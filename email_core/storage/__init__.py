@@ -4,6 +4,7 @@ Callers cannot tell how a round trip is made. Importing this package imports no 
 store does.
 """
 
+from email_core.storage.chunks import chunks, joined_chunks, sized_chunks
 from email_core.storage.content import ContentStore
 from email_core.storage.entities import StoredEntity, text_literal
 from email_core.storage.limits import Entity, StorageLimit, Value
@@ -27,6 +28,9 @@ __all__ = [
     "Tables",
     "Upsert",
     "Value",
+    "chunks",
+    "joined_chunks",
     "open_storage",
+    "sized_chunks",
     "text_literal",
 ]

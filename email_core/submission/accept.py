@@ -14,14 +14,19 @@ from email_core.delivery.outcome import TimelineEvent
 from email_core.delivery.rows import MessageFacts
 from email_core.delivery.spool import Spool
 from email_core.domains.directory import Directory
-from email_core.domains.sending import CommunicationService
-from email_core.errors import OperationReused
+from email_core.domains.documents import Limit
+from email_core.domains.sending import CommunicationService, SendingDomain
+from email_core.errors import LimitReached, LimitTooSmall, OperationReused
 from email_core.message.draft import Draft, encode_draft
+from email_core.submission.limits import Counted, Limits, scopes_of
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A request that passed every check of its door. `request_hash` tells a retry from another request; `size` is in bytes."""
+    """A request that passed every check of its door. `request_hash` tells a retry from another request; `size` is in bytes.
+
+    `key_limits` are those of the access key `key_name` that it came with, on top of those of the service and the domain.
+    """
 
     service: CommunicationService
     draft: Draft
@@ -30,6 +35,8 @@ class Submission:
     size: int
     door: str
     api_version: str = ""
+    key_name: str = ""
+    key_limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +49,14 @@ class Accepted:
     replay: bool
 
 
-async def accept(spool: Spool, directory: Directory, submission: Submission, *, now: float, time_to_live: float) -> Accepted:
+async def accept(
+    spool: Spool, directory: Directory, limits: Limits, submission: Submission, *, now: float, time_to_live: float
+) -> Accepted:
     """Store a submission and enqueue it.
 
-    Raises DomainNotLinked or SenderUnknown when the sender may not send, OperationReused when the Operation-Id belongs to
-    another request, and StorageUnavailable when it could not be stored: then nothing was accepted.
+    Raises DomainNotLinked, DomainPaused or SenderUnknown when the sender may not send, LimitReached or LimitTooSmall when it
+    may not send as much, OperationReused when the Operation-Id belongs to another request, and StorageUnavailable when it
+    could not be stored: then nothing was accepted.
     """
     draft = submission.draft
     domain = await directory.sending_domain(submission.service, draft.sender)
@@ -62,14 +72,32 @@ async def accept(spool: Spool, directory: Directory, submission: Submission, *, 
         api_version=submission.api_version,
     )
     entries = recipients(draft)
+    counted = await _counted(spool, limits, submission, domain, message, len(entries))
     story = [TimelineEvent(now, "accepted", {"door": facts.door, "size": facts.size, "recipients": len(entries)})]
     earlier = await spool.add(message, facts, Ledger(entries, next_attempt_at=now), story, encode_draft(draft))
     maillog.accepted(message, door=facts.door, size=facts.size, recipients=len(entries), replay=earlier is not None)
     if earlier is None:
         return Accepted(submission.operation_id, facts.status, now, replay=False)
+    counted.give_back()  # it counted when it was accepted first
     if earlier.facts.request_hash != facts.request_hash:
         raise OperationReused(submission.operation_id)
     return Accepted(submission.operation_id, earlier.facts.status, earlier.facts.accepted_at, replay=True)
+
+
+async def _counted(
+    spool: Spool, limits: Limits, submission: Submission, domain: SendingDomain, message: str, recipients: int
+) -> Counted:
+    """Count a message that is to be accepted. Should storing it fail it stays counted, for it may have been stored.
+
+    What was accepted before is repeated whatever the limits say: it costs a point read, and only where they would refuse it.
+    """
+    scopes = scopes_of(submission.service, domain, submission.key_name, submission.key_limits)
+    try:
+        return await limits.count(scopes, messages=1, recipients=recipients)
+    except (LimitReached, LimitTooSmall):
+        if await spool.read(message, with_content=False) is None:
+            raise
+        return Counted()
 
 
 def recipients(draft: Draft) -> tuple[Entry, ...]:

@@ -1,7 +1,8 @@
 """Preparing: an accepted draft becomes signed bytes and one envelope per destination domain.
 
-When there is just one envelope its first attempt runs here and now, impatiently. Whatever keeps a message from being
-signed makes it wait on the ordinary retry schedule: nothing goes out unsigned.
+Recipients that a suppression list holds come to their end first, and the others go on without them. When there is just one
+envelope its first attempt runs here and now, impatiently. Whatever keeps a message from being signed makes it wait on the
+ordinary retry schedule: nothing goes out unsigned, and nothing unchecked.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from email_core import maillog
 from email_core.clock import Clock
 from email_core.delivery.claim import Claims
 from email_core.delivery.deliver import Deliverer
-from email_core.delivery.ledger import Entry, Ledger
-from email_core.delivery.outcome import AttemptReport, Disposition, TimelineEvent
+from email_core.delivery.ledger import Entry, Ledger, concluded
+from email_core.delivery.outcome import AttemptReport, Disposition, Outcome, TimelineEvent
 from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.settle import Settler, waiting
 from email_core.delivery.spool import SUBMISSIONS, Spool, SpoolItem
@@ -24,8 +25,11 @@ from email_core.domains.sending import SendingDomain
 from email_core.errors import ConfigurationMissing, WorkerBusy
 from email_core.message.compose import compose
 from email_core.message.draft import Draft, decode_draft
+from email_core.message.status import RecipientStatus
 from email_core.settings import Settings
 from email_core.signing.dkim import SigningError, sign
+from email_core.storage import Tables
+from email_core.submission.suppress import suppressed
 
 SIGNATURE_SLACK = 7 * 24 * 3600.0  # seconds; receivers may verify late (RFC 6376 section 3.5, x=)
 LARGE = 64 * 1024  # bytes; beyond it composing and hashing take long enough to hold up the event loop
@@ -33,11 +37,16 @@ LARGE = 64 * 1024  # bytes; beyond it composing and hashing take long enough to 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A message ready to go: its bytes, what is now known of it, and how it was signed."""
+    """A message ready to go: its bytes, what is now known of it, what became of those who are suppressed, how it was signed.
+
+    `signed` is empty when nobody is left to send it to.
+    """
 
     signed: bytes
     facts: MessageFacts
-    event: TimelineEvent
+    suppressed: tuple[Outcome, ...]
+    events: tuple[TimelineEvent, ...]
+    selectors: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +69,10 @@ class Preparer:
     settler: Settler
     settings: Settings
     clock: Clock
+    tables: Tables
 
     async def prepare(self, item: SpoolItem, *, dequeue_count: int) -> None:
-        """Work an item of the queue `submissions`: claim, compose, sign, and deliver or split."""
+        """Work an item of the queue `submissions`: claim, look up who is suppressed, compose, sign, and deliver or split."""
         row = await self.claims.take(SUBMISSIONS, item, dequeue_count=dequeue_count)
         if row is None:
             return
@@ -82,25 +92,30 @@ class Preparer:
             prepared = await self._prepared(row)
         if prepared is None:
             return FirstAttempt(waiting(row, now=self.clock.now(), why="the message can't be signed yet"))
-        ledgers = split_by_domain(row.ledger.entries)
-        maillog.prepared(
-            row.message, size=len(prepared.signed), envelopes=len(ledgers), selectors=str(prepared.event.facts["selectors"])
-        )
-        if len(ledgers) > 1:
-            timeline = [*row.timeline, prepared.event]
-            async with self.claims.released_on_fault(row):
-                await self.spool.split(
-                    row,
-                    facts=prepared.facts,
-                    ledgers=ledgers,
-                    timeline=timeline,
-                    signed=prepared.signed,
-                    now=self.clock.now(),
-                )
+        left = replace(row, ledger=concluded(row.ledger, prepared.suppressed, now=self.clock.now()))
+        if left.ledger.finished:
+            return _first_attempt(row, prepared, AttemptReport((), ()))
+        split = len(split_by_domain([entry for entry in left.ledger.entries if not entry.status.final])) > 1
+        ledgers = split_by_domain(left.ledger.entries) if split else [left.ledger]
+        maillog.prepared(row.message, size=len(prepared.signed), envelopes=len(ledgers), selectors=prepared.selectors)
+        if split:
+            await self._split(row, left.ledger, ledgers, prepared)
             return None
-        report = await self.deliverer.attempt(row, prepared.facts, prepared.signed, impatient=True)
-        story = replace(report, timeline=(prepared.event, *report.timeline))
-        return FirstAttempt(story, _concluded(prepared.facts, report), prepared.signed)
+        report = await self.deliverer.attempt(left, prepared.facts, prepared.signed, impatient=True)
+        return _first_attempt(row, prepared, report)
+
+    async def _split(self, row: SpooledRow, ledger: Ledger, ledgers: Sequence[Ledger], prepared: Prepared) -> None:
+        """Give each envelope a row of its own; who is suppressed has a final status there."""
+        async with self.claims.released_on_fault(row):
+            await self.spool.split(
+                row,
+                facts=prepared.facts,
+                ledgers=ledgers,
+                timeline=[*row.timeline, *prepared.events],
+                signed=prepared.signed,
+                now=self.clock.now(),
+            )
+        await self.settler.tell(row, prepared.facts, ledger)
 
     async def _prepared(self, row: SpooledRow) -> Prepared | None:
         """The message ready to go; None when it has to wait, because an administrator must provide something."""
@@ -116,11 +131,22 @@ class Preparer:
         domain = await self.directory.domain(row.facts.domain)
         if domain is None or not domain.verified:
             raise ConfigurationMissing(f"domain {row.facts.domain} is not there or not verified any more")
+        if domain.paused:  # what was accepted before waits for the records to come back
+            raise ConfigurationMissing(f"sending from {domain.name} is paused: {domain.paused}")
         if not domain.signing_keys:
             raise ConfigurationMissing(f"domain {domain.name} has no active DKIM selector")
-        draft = _with_display_name(draft, domain)
-        message_id = draft.message_id or f"<{row.operation_id}@{domain.name}>"
         now = self.clock.now()
+        dropped = await suppressed(self.tables, row, domain, now=now)
+        message_id = draft.message_id or f"<{row.operation_id}@{domain.name}>"
+        facts = replace(
+            row.facts,
+            status="Succeeded",
+            message_id=message_id,
+            bounce_domain=domain.mail_from_domain or self.settings.bounce_domain,
+        )
+        if len(dropped.outcomes) == len(row.ledger.open_addresses):
+            return Prepared(b"", facts, dropped.outcomes, dropped.events)
+        draft = _with_display_name(draft, domain)
         if row.facts.size > LARGE:
             signed = await asyncio.to_thread(
                 _composed_and_signed, draft, domain, message_id, row.facts.accepted_at, now, self.settings
@@ -128,21 +154,22 @@ class Preparer:
         else:
             signed = _composed_and_signed(draft, domain, message_id, row.facts.accepted_at, now, self.settings)
         selectors = ", ".join(f"{key.selector}._domainkey.{key.domain} ({key.algorithm})" for key in domain.signing_keys)
-        return Prepared(
-            signed,
-            replace(
-                row.facts,
-                status="Succeeded",
-                message_id=message_id,
-                bounce_domain=domain.mail_from_domain or self.settings.bounce_domain,
-            ),
-            TimelineEvent(now, "signed", {"selectors": selectors, "size": len(signed), "messageId": message_id}),
-        )
+        event = TimelineEvent(now, "signed", {"selectors": selectors, "size": len(signed), "messageId": message_id})
+        return Prepared(signed, facts, dropped.outcomes, (*dropped.events, event), selectors)
 
 
-def _concluded(facts: MessageFacts, report: AttemptReport) -> MessageFacts:
+def _first_attempt(row: SpooledRow, prepared: Prepared, report: AttemptReport) -> FirstAttempt:
+    """What an attempt came to, with those who were suppressed before it."""
+    outcomes = (*prepared.suppressed, *report.outcomes)
+    story = replace(report, outcomes=outcomes, timeline=(*prepared.events, *report.timeline))
+    return FirstAttempt(story, _concluded(prepared.facts, row.ledger, outcomes), prepared.signed)
+
+
+def _concluded(facts: MessageFacts, before: Ledger, outcomes: Sequence[Outcome]) -> MessageFacts:
     """The facts after the first attempt: a message that was handed to nobody, because all are suppressed, has Failed."""
-    if all(outcome.disposition is Disposition.SUPPRESSED for outcome in report.outcomes):
+    # A run that died before may have written down who has it.
+    others = {entry.status for entry in before.entries if entry.status.final} - {RecipientStatus.SUPPRESSED}
+    if not others and all(outcome.disposition is Disposition.SUPPRESSED for outcome in outcomes):
         return replace(facts, status="Failed", error_code="EmailDroppedAllRecipientsSuppressed")
     return facts
 

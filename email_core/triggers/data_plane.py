@@ -12,7 +12,7 @@ from typing import TypeVar
 import azure.functions as func
 import msgspec
 
-from email_core.auth.hmac_access_key import SignedRequest, verify
+from email_core.auth.scoped_key import check_sender
 from email_core.data_plane import operation, refusals
 from email_core.data_plane.api_version import check_api_version
 from email_core.data_plane.sandbox_limits import DomainKind, Kind
@@ -21,11 +21,14 @@ from email_core.delivery.capacity import SMALL
 from email_core.delivery.ledger import Entry
 from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.domains.sending import CommunicationService
+from email_core.domains.service_choice import service_of_sender
 from email_core.errors import Fault
 from email_core.services import Services, Worker
 from email_core.submission.accept import Submission, accept
+from email_core.triggers.callers import READING, SENDING, authenticate
 from email_core.triggers.http_exchange import Exchange, answer, json_response
 
+_LOOKS = 16  # services asked at once for an operation, when a token does not say which one it is of
 _SHORT_STORY = 50  # events of a timeline, which take some ms to put into words
 
 T = TypeVar("T")
@@ -57,11 +60,16 @@ async def send(services: Services, exchange: Exchange) -> func.HttpResponse:
 
 async def _send(services: Services, exchange: Exchange, api_version: str) -> func.HttpResponse:
     settings = services.settings
-    service, host = await _authenticate(services, exchange)
+    caller = await authenticate(services, exchange, SENDING)
     now = services.clock.now()
     request_hash = await _off_the_loop(exchange.body, lambda body: hashlib.sha256(body).hexdigest())
-    operation_id = _operation_id(exchange, service, request_hash, now)
     draft = await _off_the_loop(exchange.body, partial(parse_send_request, max_recipients=settings.max_recipients))
+    service = await service_of_sender(services.directory, caller.services, draft.sender)
+    key_name = ""
+    if caller.key is not None:
+        check_sender(caller.key, draft.sender.domain)
+        key_name = caller.key.name
+    operation_id = _operation_id(exchange, service, request_hash, now)
     if services.sandbox_limits is not None:
         domain = await services.directory.sending_domain(service, draft.sender)
         _admit(services, Kind.SEND, managed=domain.managed)
@@ -73,9 +81,13 @@ async def _send(services: Services, exchange: Exchange, api_version: str) -> fun
         size=len(exchange.body),
         door="http",
         api_version=api_version,
+        key_name=key_name,
+        key_limits=service.key_limits.get(key_name, ()),
     )
-    accepted = await accept(services.spool, services.directory, submission, now=now, time_to_live=settings.time_to_live)
-    headers = {"Operation-Location": operation.operation_location(exchange.scheme, host, operation_id, api_version)}
+    accepted = await accept(
+        services.spool, services.directory, services.limits, submission, now=now, time_to_live=settings.time_to_live
+    )
+    headers = {"Operation-Location": operation.operation_location(exchange.scheme, caller.host, operation_id, api_version)}
     _add_poll_pause(headers, operation.OperationStatus(accepted.status), now - accepted.accepted_at)
     return json_response(202, operation.accepted_body(operation_id), headers)
 
@@ -122,12 +134,15 @@ def _encoded(tell: Callable[[], object]) -> bytes:
 async def _own_row(services: Services, exchange: Exchange, name: str) -> SpooledRow:
     """The row of the operation of that name. One that belongs to another service is answered as one that is not there."""
     check_api_version(exchange.query.get("api-version"))
-    service, _ = await _authenticate(services, exchange)
+    caller = await authenticate(services, exchange, READING)
     operation_id = operation.canonical_operation_id(name)
-    row = await services.spool.read(f"{service.key}:{operation_id}", with_content=False) if operation_id else None
-    if row is None:
-        raise refusals.operation_not_found(name)
-    return row
+    for start in range(0, len(caller.services), _LOOKS) if operation_id else ():
+        names = [f"{service.key}:{operation_id}" for service in caller.services[start : start + _LOOKS]]
+        looks = (services.spool.read(message, with_content=False) for message in names)
+        row = next(filter(None, await asyncio.gather(*looks)), None)
+        if row is not None:
+            return row
+    raise refusals.operation_not_found(name)
 
 
 def _check_size(exchange: Exchange, most: int) -> None:
@@ -151,23 +166,6 @@ def _operation_id(exchange: Exchange, service: CommunicationService, request_has
         return operation.check_operation_id(header)
     request_id = exchange.headers.get("x-ms-client-request-id", "")
     return operation.derived_operation_id(service.key, request_id, request_hash, now) or str(uuid.uuid4())
-
-
-async def _authenticate(services: Services, exchange: Exchange) -> tuple[CommunicationService, str]:
-    """The service whose key signed the request, and the public host that the client signed for.
-
-    A host that belongs to one service is asked with that service's keys alone; on a host that serves several, the key that
-    verifies names the service.
-    """
-    known = await services.directory.services()
-    hosted = [service for service in known if service.host_name in exchange.host_names]
-    candidates = {service.key: service for service in hosted or known if not service.local_auth_disabled}
-    keys = [key for service in candidates.values() for key in service.access_keys]
-    request = SignedRequest(exchange.method, exchange.target, exchange.hosts, exchange.headers, exchange.body)
-    verified = verify(request, keys, now=services.clock.now())
-    if verified is None:
-        raise refusals.denied("the request has no Authorization header of a scheme that is accepted here")
-    return candidates[verified.principal.service_key], verified.host
 
 
 def _admit(services: Services, kind: Kind, *, managed: bool) -> None:

@@ -15,10 +15,14 @@ from dataclasses import dataclass
 import azure.functions as func
 
 from email_core import maillog
+from email_core.auth.client_address import client_address
 from email_core.data_plane import refusals
 from email_core.data_plane.error_body import error_body, error_headers
 from email_core.errors import (
     DomainNotLinked,
+    DomainPaused,
+    LimitReached,
+    LimitTooSmall,
     OperationReused,
     RequestRefused,
     SenderUnknown,
@@ -39,6 +43,7 @@ class Exchange:
     """A request as the client sent it. `target` is path and query as on the wire.
 
     `hosts` are the public names that the client may have used, the most trusted first, spelled as sent, for so they are signed.
+    `client_address` is the IP address of the client, empty when it is not known.
     """
 
     method: str
@@ -48,6 +53,7 @@ class Exchange:
     headers: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
+    client_address: str = ""
 
     @property
     def host_names(self) -> frozenset[str]:
@@ -63,18 +69,25 @@ async def answer(worker: Worker, request: func.HttpRequest, handle: Handler) -> 
     request_id = request.headers.get("x-ms-client-request-id", "")
     try:
         services = await worker.services()
-        exchange = read_exchange(request, services.settings.public_host)
+        exchange = read_exchange(request, services.settings.public_host, services.settings.client_address_hops)
         response = await handle(services, exchange)
     except RequestRefused as refusal:
         response = _refused(refusal, request_id)
     except DomainNotLinked as error:
         response = _refused(refusals.domain_not_linked(str(error)), request_id)
+    except DomainPaused as error:
+        response = _refused(refusals.domain_paused(*error.args), request_id)
     except SenderUnknown as error:
         response = _refused(refusals.invalid_sender_user_name(str(error)), request_id)
     except OperationReused as error:
         response = _refused(refusals.operation_id_conflict(str(error)), request_id)
+    except LimitReached as error:
+        limit = refusals.limit_reached(error.rule, error.window, error.opens_at, error.retry_after)
+        response = _refused(limit, request_id)
+    except LimitTooSmall as error:
+        response = _refused(refusals.limit_too_small(error.rule, error.number, error.unit), request_id)
     except StorageUnavailable as error:
-        response = _refused(refusals.service_unavailable(_busy_seconds(error), str(error)), request_id)
+        response = _refused(refusals.service_unavailable(busy_seconds(error), str(error)), request_id)
     except WorkerBusy as error:
         response = _refused(refusals.too_busy(random.randint(*SHED_SECONDS), str(error)), request_id)  # noqa: S311
     except Exception as error:
@@ -85,8 +98,11 @@ async def answer(worker: Worker, request: func.HttpRequest, handle: Handler) -> 
     return response
 
 
-def read_exchange(request: func.HttpRequest, public_host: str) -> Exchange:
-    """What the data plane needs of a request. Headers come with lower-case names, as the Functions host hands them over."""
+def read_exchange(request: func.HttpRequest, public_host: str, hops: int = 0) -> Exchange:
+    """What both planes need of a request. Headers come with lower-case names, as the Functions host hands them over.
+
+    `hops` is how many proxies of ours append to X-Forwarded-For.
+    """
     scheme, _, rest = request.url.partition("://")
     host, slash, target = rest.partition("/")
     headers = {name.lower(): value for name, value in request.headers.items()}
@@ -98,15 +114,17 @@ def read_exchange(request: func.HttpRequest, public_host: str) -> Exchange:
         host,
     )
     # A proxy that adds to a list of hosts puts the one that the client used first.
-    hosts = tuple(dict.fromkeys(name.partition(",")[0].strip() for name in names if name))
+    hosts = tuple(dict.fromkeys(filter(None, (name.partition(",")[0].strip() for name in names))))
+    forwarded = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
     return Exchange(
         method=request.method.upper(),
-        scheme=headers.get("x-forwarded-proto", scheme).partition(",")[0].strip(),
+        scheme=forwarded if forwarded in ("http", "https") else scheme,
         target=f"{slash}{target}" or "/",
         hosts=hosts,
         headers=headers,
         query=request.params,
         body=request.get_body(),
+        client_address=client_address(headers.get("x-forwarded-for", ""), hops),
     )
 
 
@@ -115,7 +133,7 @@ def json_response(status: int, body: bytes, headers: Mapping[str, str] | None = 
     return func.HttpResponse(body, status_code=status, mimetype="application/json", headers=dict(headers or {}))
 
 
-def _busy_seconds(error: StorageUnavailable) -> int:
+def busy_seconds(error: StorageUnavailable) -> int:
     """What storage asked for, within bounds."""
     return min(max(math.ceil(error.retry_after), 1), LONGEST_BUSY_SECONDS) if error.retry_after else BUSY_SECONDS
 

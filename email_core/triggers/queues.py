@@ -11,10 +11,12 @@ import azure.functions as func
 
 from email_core import maillog
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, SpoolItem
+from email_core.domains.tasks import ADMINISTRATION
 from email_core.errors import StorageRefused, StorageUnavailable
 from email_core.services import Services, Worker
 
 STORAGE = "AzureWebJobsStorage"
+POSTPONED_SECONDS = 60.0  # how long a task of an administrator waits when storage did not answer
 
 
 class Work(Protocol):
@@ -24,7 +26,7 @@ class Work(Protocol):
 
 
 def register(app: func.FunctionApp, worker: Worker) -> None:
-    """Register the workers of `submissions` and `deliveries`, and those of their poison queues."""
+    """Register the workers of the queues, and those of their poison queues."""
 
     @app.queue_trigger(arg_name="msg", queue_name=SUBMISSIONS, connection=STORAGE)
     async def on_submission(msg: func.QueueMessage) -> None:
@@ -43,6 +45,26 @@ def register(app: func.FunctionApp, worker: Worker) -> None:
     @app.queue_trigger(arg_name="msg", queue_name=f"{DELIVERIES}-poison", connection=STORAGE)
     async def on_delivery_poison(msg: func.QueueMessage) -> None:
         await _keep(worker, DELIVERIES, msg)
+
+    @app.queue_trigger(arg_name="msg", queue_name=ADMINISTRATION, connection=STORAGE)
+    async def on_administration(msg: func.QueueMessage) -> None:
+        await administer(await worker.services(), _text(msg))
+
+    @app.queue_trigger(arg_name="msg", queue_name=f"{ADMINISTRATION}-poison", connection=STORAGE)
+    async def on_administration_poison(msg: func.QueueMessage) -> None:
+        # Nothing is lost with it: what is still to be done is written in the resource, and the daily timer puts it again.
+        maillog.task_given_up(_text(msg), item=str(msg.id), tries=msg.dequeue_count or 1)
+
+
+async def administer(services: Services, text: str) -> None:
+    """Do a task of the queue `administration`. When storage is away, it is put back and keeps its tries."""
+    from email_core.administration.work import work
+
+    try:
+        await work(services.administration(), text)
+    except (StorageUnavailable, StorageRefused) as fault:
+        maillog.fault(ADMINISTRATION, error=fault)
+        await services.storage.queues.enqueue(ADMINISTRATION, text, delay=POSTPONED_SECONDS)
 
 
 async def _work(services: Services, queue: str, msg: func.QueueMessage, work: Work) -> None:
@@ -67,5 +89,8 @@ async def _work_or_postpone(services: Services, queue: str, item: SpoolItem, tri
 
 async def _keep(worker: Worker, queue: str, msg: func.QueueMessage) -> None:
     services = await worker.services()
-    text = msg.get_body().decode("utf-8", "replace")
-    await services.poison_keeper.keep(queue, str(msg.id), text, dequeue_count=msg.dequeue_count or 1)
+    await services.poison_keeper.keep(queue, str(msg.id), _text(msg), dequeue_count=msg.dequeue_count or 1)
+
+
+def _text(msg: func.QueueMessage) -> str:
+    return msg.get_body().decode("utf-8", "replace")

@@ -15,7 +15,7 @@ from local.doctor.subject import Subject
 if TYPE_CHECKING:
     from email_core.storage import StoredEntity
 
-SEALED = frozenset(("primaryKey", "secondaryKey", "privateKey"))  # members of documents that are never in plain
+SEALED = frozenset(("primaryKey", "secondaryKey", "privateKey", "secret"))  # members of documents that are never in plain
 _GROUP = "Installation"
 _SHOWN = 3
 _OTHER_KEY = (
@@ -63,7 +63,8 @@ async def sealed_secrets(subject: Subject) -> Finding:
     from email_core.domains.directory import RESOURCES, Directory
 
     name, sealer, storage = "secrets in storage", subject.sealer(), subject.storage()
-    rows = [row async for row in storage.tables.query(RESOURCES, "")]
+    # What has none is an operation, or a claim on a name: there are no secrets in them.
+    rows = [row async for row in storage.tables.query(RESOURCES, "") if "document" in row.values]
     number = 0
     plain: list[str] = []
     closed: list[str] = []
@@ -95,7 +96,7 @@ def secrets_of(row: StoredEntity, sealer: Sealer) -> Iterator[str]:
     except msgspec.MsgspecError:
         yield "its document is not JSON"
         return
-    context = str(document.get("id", "")) if isinstance(document, dict) else ""
+    context = str(document.get("id", "")).lower() if isinstance(document, dict) else ""
     for value in _sealed_members(document):
         if not value.startswith("v1."):
             yield "not sealed: a secret lies in plain in the table"

@@ -28,14 +28,14 @@ _ROLES = {"tables": "Storage Table Data Contributor", "queues": "Storage Queue D
 
 
 async def tables(subject: Subject) -> Finding:
-    from email_core.domains.provision import TABLES
+    from email_core.administration.provision import TABLES
 
     storage = subject.storage()
     return await _service(subject, "tables", {name: partial(storage.tables.get, name, ABSENT, ABSENT) for name in TABLES})
 
 
 async def queues(subject: Subject) -> Finding:
-    from email_core.domains.provision import QUEUES
+    from email_core.administration.provision import QUEUES
 
     storage = subject.storage()
     return await _service(subject, "queues", {name: partial(storage.queues.depth, name) for name in QUEUES})
@@ -127,7 +127,7 @@ def _refusal(error: StorageRefused, service: str, account: Account) -> tuple[str
 def _provision(account: Account) -> str:
     if is_loopback(account):
         return "start ./postrider up, which makes what is missing"
-    return "provision the installation: email_core/domains/provision.py makes what is missing, see docs/install.md"
+    return "provision the installation: email_core/administration/provision.py makes what is missing, see docs/install.md"
 
 
 def endpoint(account: Account, service: str) -> str:

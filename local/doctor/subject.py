@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from email_core.storage import Storage
     from email_core.storage.account import Account
 
-_OF_AN_INSTALLATION = ("email_core.storage.pipeline", "email_core.domains.provision", "email_core.delivery.probe", "aiohttp",
-                       "dns.asyncresolver", "local.world")  # fmt: skip
+_OF_AN_INSTALLATION = (
+    "email_core.storage.pipeline", "email_core.administration.provision", "email_core.delivery.probe", "aiohttp",
+    "dns.asyncresolver", "local.world",
+)  # fmt: skip
 
 
 class Subject:

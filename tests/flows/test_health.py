@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from email_core.domains.provision import CONTAINERS, QUEUES, TABLES
+from email_core.administration.provision import CONTAINERS, QUEUES, TABLES
 from email_core.settings import Secret, StorageSettings
 from email_core.storage import Storage, open_storage
 from tests.unit.triggers.test_health import OK, REFUSED, FakeWorker, asked

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
+import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 
 from tests.kit.free_ports import free_port
@@ -18,15 +21,17 @@ Answering = Callable[[dns.message.Message], dns.message.Message | None]
 class DnsServer:
     """`answer` makes the response to a query, or None for silence. `questions` keeps `name type transport`."""
 
-    def __init__(self, answer: Answering) -> None:
+    def __init__(self, answer: Answering, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Name servers of one zone have one port, and addresses of their own: 127.0.0.2 and so on."""
         self._answer = answer
         self.questions: list[str] = []
-        self.port = free_port()
+        self.host = host
+        self.port = port or free_port(host)
 
     @property
     def address(self) -> str:
         """As a setting names it."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     async def __aenter__(self) -> DnsServer:
         loop = asyncio.get_running_loop()
@@ -40,8 +45,8 @@ class DnsServer:
                 if (response := server.respond(data, "udp")) is not None:
                     self.transport.sendto(response, addr)
 
-        self._udp, _ = await loop.create_datagram_endpoint(Datagrams, ("127.0.0.1", self.port))
-        self._tcp = await asyncio.start_server(self._stream, "127.0.0.1", self.port)
+        self._udp, _ = await loop.create_datagram_endpoint(Datagrams, (self.host, self.port))
+        self._tcp = await asyncio.start_server(self._stream, self.host, self.port)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -55,10 +60,10 @@ class DnsServer:
         response = self._answer(query)
         if response is None:
             return None
-        if transport == "udp" and len(response.to_wire()) > 1232:
+        if transport == "udp" and len(response.to_wire(max_size=65535)) > 1232:
             response = dns.message.make_response(query)
             response.flags |= dns.flags.TC
-        return response.to_wire()
+        return response.to_wire(max_size=65535)
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         length = struct.unpack("!H", await reader.readexactly(2))[0]
@@ -78,6 +83,28 @@ def records(**by_type: list[str]) -> Answering:
         values = by_type.get(dns.rdatatype.to_text(question.rdtype), [])
         if values:
             response.answer.append(dns.rrset.from_text_list(question.name, 300, "IN", question.rdtype, values))
+        return response
+
+    return answer
+
+
+def serving(names: Mapping[str, Mapping[str, Sequence[str]]], *, zone: str, authoritative: bool = True) -> Answering:
+    """A zone: records by name (without the last dot) and type. A CNAME answers every question; other names do not exist."""
+
+    def answer(query: dns.message.Message) -> dns.message.Message:
+        response = dns.message.make_response(query)
+        response.flags |= dns.flags.AA if authoritative else 0
+        question = query.question[0]
+        found = names.get(question.name.to_text(omit_final_dot=True).lower())
+        asked = dns.rdatatype.to_text(question.rdtype)
+        kind = next((kind for kind in (asked, "CNAME") if found and kind in found), "")
+        if found and kind:
+            response.answer.append(dns.rrset.from_text_list(question.name, 300, "IN", kind, found[kind]))
+            return response
+        if found is None:
+            response.set_rcode(dns.rcode.NXDOMAIN)
+        soa = f"ns.{zone}. root.{zone}. 1 3600 600 86400 60"
+        response.authority.append(dns.rrset.from_text(f"{zone}.", 900, "IN", "SOA", soa))
         return response
 
     return answer

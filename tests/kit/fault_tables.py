@@ -20,6 +20,8 @@ MODULES: tuple[str, ...] = (
     "tests.flows.test_queue_fault_table",
     "tests.flows.test_clock_fault_table",
     "tests.flows.test_hostile_content",
+    "tests.flows.dns_fault_table",
+    "tests.flows.test_hostile_dns",
 )
 _PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 

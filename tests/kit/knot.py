@@ -109,6 +109,10 @@ class Knot:
         """host:port, as the setting POSTRIDER_DNS wants it."""
         return f"{self.host}:{self.port}"
 
+    def zone_entry(self, zone: str, *, secret: str = "", key: str = "") -> str:
+        """An entry of POSTRIDER_ZONES for a zone of this server; another `secret` or `key` is not taken by it."""
+        return f"rfc2136://{key or _KEY.rstrip('.')}:{secret or self._secret}@{self.host}:{self.port}/{zone}"
+
     def add_records(self, lines: Sequence[str]) -> None:
         """Add records given with full names to the zones that these names are in."""
         changes: dict[dns.name.Name, dns.update.UpdateMessage] = {}

@@ -20,14 +20,18 @@ def missing_reason() -> str:
     return "" if (_ROOT / "node_modules" / "mailauth").is_dir() else "mailauth is not installed: npm ci"
 
 
-def verify(message: bytes, *, client_ip: str, helo: str, mail_from: str, dns: tuple[str, int]) -> dict[str, Any]:
+def verify(
+    message: bytes, *, client_ip: str, helo: str, mail_from: str, dns: tuple[str, int], at: float | None = None
+) -> dict[str, Any]:
     """The verdict on a message that came from that client: `dkim` (a list with result, comment, domain, selector, algorithm and
     aligned for each signature), `spf` and `dmarc` (result, comment, domain), `headers` (Authentication-Results as text).
 
-    All DNS questions go to the server `dns`. Raises RuntimeError with what the verifier said when it fails.
+    All DNS questions go to the server `dns`. `at` is when the receiver looks, in seconds since the epoch, and now otherwise.
+    Raises RuntimeError with what the verifier said when it fails.
     """
     command = [
         "node", str(_SCRIPT), "--dns", f"{dns[0]}:{dns[1]}", f"--ip={client_ip}", f"--helo={helo}", f"--sender={mail_from}",
+        *([] if at is None else [f"--at={at}"]),
     ]  # fmt: skip
     done = subprocess.run(command, input=message, capture_output=True, timeout=60, check=False)
     if done.returncode != 0:
@@ -36,6 +40,8 @@ def verify(message: bytes, *, client_ip: str, helo: str, mail_from: str, dns: tu
     return verdict
 
 
-async def verdict(message: bytes, *, client_ip: str, helo: str, mail_from: str, dns: tuple[str, int]) -> dict[str, Any]:
+async def verdict(
+    message: bytes, *, client_ip: str, helo: str, mail_from: str, dns: tuple[str, int], at: float | None = None
+) -> dict[str, Any]:
     """`verify` for a test whose event loop has to go on meanwhile."""
-    return await asyncio.to_thread(verify, message, client_ip=client_ip, helo=helo, mail_from=mail_from, dns=dns)
+    return await asyncio.to_thread(verify, message, client_ip=client_ip, helo=helo, mail_from=mail_from, dns=dns, at=at)

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from email_core.administration.provision import CONTAINERS, QUEUES, TABLES, Provisioner
 from email_core.delivery.rows import SpooledRow
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, SpoolItem
-from email_core.domains.provision import CONTAINERS, QUEUES, TABLES, Provisioner
 from email_core.domains.records import DnsRecord
 from email_core.domains.sending import CommunicationService
 from email_core.message.address import parse_address
@@ -26,6 +26,7 @@ from email_core.services import Services, build_services
 from email_core.settings import Secret, Settings, StorageSettings
 from email_core.storage import Queues, Storage, open_storage
 from email_core.submission.accept import Accepted, Submission, accept
+from email_core.suppression.managed import ManagedList
 from tests.kit.clock import FakeClock
 from tests.kit.receiver import Receiver, receiver
 
@@ -44,7 +45,7 @@ class Noted:
 
 
 class NotingQueues(Queues):
-    """The real queues, with a note of what was enqueued."""
+    """The real queues, with a note of each item of mail that was enqueued."""
 
     def __init__(self, inner: Queues) -> None:
         self.__dict__.update(inner.__dict__)
@@ -52,7 +53,8 @@ class NotingQueues(Queues):
 
     async def enqueue(self, queue: str, text: str, *, delay: float = 0.0) -> None:
         await super().enqueue(queue, text, delay=delay)
-        self.noted.append(Noted(queue, SpoolItem.decode(text), delay))
+        if queue in (SUBMISSIONS, DELIVERIES):
+            self.noted.append(Noted(queue, SpoolItem.decode(text), delay))
 
 
 @dataclass
@@ -86,6 +88,7 @@ class Pipeline:
         return await accept(
             self.services.spool,
             self.services.directory,
+            self.services.limits,
             submission,
             now=self.clock.now(),
             time_to_live=self.services.settings.time_to_live,
@@ -143,6 +146,7 @@ async def build_pipeline(
     )
     storage = open_storage(settings.storage)
     await storage.ensure(tables=TABLES, queues=QUEUES, containers=CONTAINERS)
+    await forget_leases(storage)
     storage.queues = queues = NotingQueues(storage.queues)
     clock = FakeClock(time.time())  # a signature of another time would not verify
     services = build_services(settings, clock, storage=storage)
@@ -155,6 +159,13 @@ async def build_pipeline(
     service = next(each for each in await services.directory.services() if each.name == group)
     storage.round_trips.clear()
     return Pipeline(services, clock, queues, service, sealer, provisioner, records)
+
+
+async def forget_leases(storage: Storage) -> None:
+    """Empty the managed list: tests share an installation, and the bounce of one would be the suppression of another."""
+    managed = ManagedList(storage.tables)
+    for entry in [entry async for entry in managed.entries(now=0.0)]:
+        await managed.remove(entry.digest)
 
 
 @pytest.fixture

@@ -72,16 +72,26 @@ async def post(
     )
 
 
-async def get(pipeline: Pipeline, operation_id: str, *, version: str = VERSION, key: bytes | None = None) -> Answer:
+async def get(
+    pipeline: Pipeline,
+    operation_id: str,
+    *,
+    version: str = VERSION,
+    headers: dict[str, str] | None = None,
+    key: bytes | None = None,
+    host: str = "",
+) -> Answer:
     """`GET /emails/operations/{id}`."""
     target = f"/emails/operations/{operation_id}?api-version={version}"
-    return await _exchange(pipeline, "GET", target, b"", {}, key, 0.0, b"", "")
+    return await _exchange(pipeline, "GET", target, b"", headers or {}, key, 0.0, b"", host)
 
 
-async def explanation(pipeline: Pipeline, operation_id: str, *, key: bytes | None = None) -> Answer:
+async def explanation(
+    pipeline: Pipeline, operation_id: str, *, headers: dict[str, str] | None = None, key: bytes | None = None
+) -> Answer:
     """`GET /emails/operations/{id}/explanation`."""
     target = f"/emails/operations/{operation_id}/explanation?api-version={VERSION}"
-    return await _exchange(pipeline, "GET", target, b"", {}, key, 0.0, b"", "")
+    return await _exchange(pipeline, "GET", target, b"", headers or {}, key, 0.0, b"", "")
 
 
 async def _exchange(

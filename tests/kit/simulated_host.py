@@ -64,7 +64,8 @@ class SimulatedHost:
         }
         clockwork = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
         timers.register(clockwork, cast(Worker, worker))
-        [self._sweep] = [function.get_user_function() for function in clockwork.get_functions()]
+        functions = {function.get_function_name(): function.get_user_function() for function in clockwork.get_functions()}
+        self._sweep = functions["sweep"]
         self._queues = queues
         self.counts: Counter[str] = Counter()
         self.unforeseen: list[str] = []

@@ -40,6 +40,7 @@ from email_core.settings import Settings, StorageSettings
 from email_core.signing.dkim import SigningKey
 from email_core.storage import Storage, StoredEntity
 from email_core.submission.accept import Submission, accept
+from email_core.submission.limits import Limits
 from email_core.submission.prepare import Preparer
 from tests.kit.drafts import a_draft, an_address, an_attachment
 from tests.kit.simulated_host import SimulatedHost, SimulatedWorker
@@ -169,12 +170,13 @@ class _Simulation:
         self._accepted: dict[str, Counter[str]] = {}
         self._sends: dict[str, Counter[str]] = defaultdict(Counter)
         storage = cast(Storage, self._storage)
+        self._limits = Limits(storage.tables, self._clock)
         self._spool = Spool(storage)
         claims = Claims(self._spool, self._clock, settings.claim_seconds)
         settler = Settler(storage, self._spool, settings, self._clock)
         courier = cast(Courier, SimulatedCourier(chance, self._faults, settings, self._note_send))
         deliverer = Deliverer(self._spool, claims, settler, courier, VERP_KEYS)
-        preparer = Preparer(self._spool, claims, self._directory, deliverer, settler, settings, self._clock)
+        preparer = Preparer(self._spool, claims, self._directory, deliverer, settler, settings, self._clock, storage.tables)
         keeper = PoisonKeeper(storage, self._spool, self._clock)
         sweeper = Sweeper(storage, self._spool, self._clock, settings.claim_seconds)
         self._host = SimulatedHost(self._storage.queues, SimulatedWorker(claims, preparer, deliverer, keeper, sweeper))
@@ -214,7 +216,9 @@ class _Simulation:
         for pause in (5.0, 10.0, 20.0, 40.0, 80.0):
             try:
                 now = self._clock.now()
-                await accept(self._spool, self._directory, submission, now=now, time_to_live=self._settings.time_to_live)
+                await accept(
+                    self._spool, self._directory, self._limits, submission, now=now, time_to_live=self._settings.time_to_live
+                )
             except (StorageUnavailable, Died):
                 await asyncio.sleep(pause)
                 continue

@@ -1,5 +1,5 @@
 // Judges a message the way a receiver would, with mailauth: DKIM, SPF and DMARC, strictly by their RFCs.
-// node verify_mail.mjs --dns 127.0.0.1:5353 --ip CLIENT --helo NAME --sender REVERSE_PATH < message > verdict.json
+// node verify_mail.mjs --dns 127.0.0.1:5353 --ip CLIENT --helo NAME --sender REVERSE_PATH [--at SECONDS] < message > verdict.json
 
 import { promises as dns } from "node:dns";
 import { buffer } from "node:stream/consumers";
@@ -11,8 +11,28 @@ workerThreads.markAsUncloneable ??= () => {};
 const { default: mailauth } = await import("mailauth");
 
 const { values } = parseArgs({
-  options: { dns: { type: "string" }, ip: { type: "string" }, helo: { type: "string" }, sender: { type: "string" } },
+  options: {
+    dns: { type: "string" },
+    ip: { type: "string" },
+    helo: { type: "string" },
+    sender: { type: "string" },
+    at: { type: "string" },
+  },
 });
+
+if (values.at) {
+  // A receiver at another time: signatures begin and end, and mailauth asks the clock itself.
+  const ahead = Number(values.at) * 1000 - Date.now();
+  const RealDate = Date;
+  globalThis.Date = class extends RealDate {
+    constructor(...given) {
+      super(...(given.length ? given : [RealDate.now() + ahead]));
+    }
+    static now() {
+      return RealDate.now() + ahead;
+    }
+  };
+}
 
 const resolver = new dns.Resolver({ timeout: 2000, tries: 2 });
 resolver.setServers([values.dns]);

@@ -90,6 +90,13 @@ def test_readme_shows_the_example_as_it_is(name: str) -> None:
     assert shown == [(DOCS / "examples" / name).read_text(encoding="utf-8").rstrip("\n")]
 
 
+@pytest.mark.parametrize("name", ["administer.py", "watch_domain.py"])
+def test_howto_shows_the_example_as_it_is(name: str) -> None:
+    shown = re.findall(rf"<!-- docs/examples/{re.escape(name)} -->\n```\w+\n(.*?)\n```", text_of("docs/howto.md"), re.DOTALL)
+
+    assert shown == [(DOCS / "examples" / name).read_text(encoding="utf-8").rstrip("\n")]
+
+
 def test_examples_send_the_same_message() -> None:
     examples = [(DOCS / "examples" / name).read_text(encoding="utf-8") for name in SENDING_EXAMPLES]
     subject, text = "Hello from Postrider", "A mail with text, HTML, an attachment and an inline image."
@@ -163,10 +170,13 @@ def _definitions(node: ast.AST, prefix: str = "") -> Iterator[str]:
 
 
 def test_error_codes_of_the_code_are_in_the_docs() -> None:
-    codes = set(re.findall(r'Fault\(\s*"(\w+)"', text_of("email_core/data_plane/refusals.py")))
+    modules = [ROOT / "email_core" / "data_plane" / "refusals.py", *(ROOT / "email_core" / "management").glob("*.py")]
+    modules += (ROOT / "email_core" / "administration").glob("*.py")
+    source = "".join(module.read_text(encoding="utf-8") for module in modules)
+    codes = set(re.findall(r'(?:Fault|conflict|refused)\(\s*"([A-Z]\w+)"', source))
     told = set(re.findall(r"\w+", text_of("docs/api.md") + text_of("docs/specifications.md")))
 
-    assert len(codes) > 10
+    assert len(codes) > 30
     assert codes - told == set()
 
 

@@ -16,19 +16,25 @@ from tests.kit.peers import require
 from tests.layout.sources import ROOT
 
 STORAGE = "AzureWebJobsStorage"
+# The host answers 404 to a method that a function does not declare; ours says 405, and which there are.
+ALL_METHODS = {"GET", "PUT", "PATCH", "POST", "DELETE", "HEAD", "OPTIONS"}
 HTTP_FUNCTIONS = {
     "emails_send": ("emails:send", {"POST"}),
     "emails_get_send_result": ("emails/operations/{operationId}", {"GET"}),
     "emails_explain": ("emails/operations/{operationId}/explanation", {"GET"}),
     "health": ("health", {"GET"}),
+    "management_subscriptions": ("subscriptions/{*path}", ALL_METHODS),
+    "management_providers": ("providers/{*path}", ALL_METHODS),
 }
 QUEUE_FUNCTIONS = {
     "on_submission": "submissions",
     "on_delivery": "deliveries",
     "on_submission_poison": "submissions-poison",
     "on_delivery_poison": "deliveries-poison",
+    "on_administration": "administration",
+    "on_administration_poison": "administration-poison",
 }
-TIMER_FUNCTIONS = {"sweep": "0 */5 * * * *"}
+TIMER_FUNCTIONS = {"sweep": "0 */5 * * * *", "reverify": "0 0 3 * * *"}
 
 # What is published to Azure; everything else in the repository is left out by .funcignore.
 PUBLISHED = {"email_core", "function_app.py", "host.json", "requirements.txt", "LICENSE"}

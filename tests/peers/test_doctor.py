@@ -136,7 +136,7 @@ async def test_doctor_on_storage_that_was_never_provisioned_names_what_is_missin
     )
     assert examination.status == 1
     assert examination.of("tables")["found"].startswith("missing: messages, activity, resources")
-    assert examination.of("queues")["found"] == "missing: submissions, deliveries"
+    assert examination.of("queues")["found"] == "missing: submissions, deliveries, administration"
     assert examination.of("blobs")["found"] == "missing: content"
 
 
@@ -208,7 +208,7 @@ async def test_doctor_with_a_key_that_does_not_open_what_is_stored_says_which(se
     examination = await offline(tmp_path, {**settings, "POSTRIDER_SEALING_KEY": OTHER_KEY})
     line = examination.of("secrets in storage")
     assert (examination.status, line["state"]) == (1, "wrong")
-    assert line["found"].startswith("4 of 4 do not open with this key: ")
+    assert line["found"].startswith("6 of 6 do not open with this key: ")
     assert "after a comma" in line["remedy"]
     assert OTHER_KEY not in examination.output
     both = await offline(tmp_path, {**settings, "POSTRIDER_SEALING_KEY": f"{OTHER_KEY},{SEALING_KEY}"})
@@ -225,7 +225,7 @@ async def test_doctor_on_a_secret_that_lies_in_plain_says_where(own_settings: di
     examination = await offline(tmp_path, own_settings)
     line = examination.of("secrets in storage")
     assert (line["state"], line["found"]) == (
-        "wrong", "1 of 5 lie in plain: communicationservices/open: not sealed: a secret lies in plain in the table",
+        "wrong", "1 of 7 lie in plain: communicationservices/open: not sealed: a secret lies in plain in the table",
     )  # fmt: skip
     assert "c2VjcmV0" not in examination.output
 

@@ -94,3 +94,58 @@ def test_sweep_and_replay_tell_what_they_put_back(caplog: pytest.LogCaptureFixtu
         "swept digit=a found=2 put_back=1",
         "replayed message=svc:op queue=deliveries item=7 recipients=2",
     ]
+
+
+def test_audited_names_the_head_of_the_chain_so_that_it_can_be_compared(caplog: pytest.LogCaptureFixture) -> None:
+    maillog.audited("chain", sequence=7, operation="Domains_Delete", hash="ab" * 32)
+    assert caplog.messages == [f"audited chain=chain sequence=7 operation=Domains_Delete hash={'ab' * 32}"]
+
+
+def test_watch_over_a_domain_tells_what_is_lost_and_when_sending_stops(caplog: pytest.LogCaptureFixture) -> None:
+    maillog.record_lost("contoso.com", record="SPF", code="RecordMissing", reason="It is gone.", pauses_at=1_790_000_000.0)
+    maillog.record_lost("contoso.com", record="DMARC", code="RecordMissing", reason="It is gone.", pauses_at=0.0)
+    maillog.sending_paused("contoso.com", records="SPF")
+    maillog.record_back("contoso.com", record="SPF")
+    maillog.sending_resumed("contoso.com")
+    maillog.daily(domains=2, rotations=0, removals=0, windows=5, operations=1, leases=3)
+    assert caplog.messages == [
+        'record-lost domain=contoso.com record=SPF code=RecordMissing reason="It is gone." pauses_at=2026-09-21T14:13:20+00:00',
+        'record-lost domain=contoso.com record=DMARC code=RecordMissing reason="It is gone."',
+        "sending-paused domain=contoso.com records=SPF",
+        "record-back domain=contoso.com record=SPF",
+        "sending-resumed domain=contoso.com",
+        "daily domains=2 rotations=0 removals=0 windows=5 operations=1 leases=3",
+    ]
+    levels = [record.levelname for record in caplog.records]
+    assert levels == ["WARNING", "WARNING", "ERROR", "INFO", "INFO", "INFO"]
+
+
+def test_zones_and_keys_that_rotate_are_told_with_what_is_in_the_way(caplog: pytest.LogCaptureFixture) -> None:
+    maillog.zone_write("contoso.com", entry=1, state="written", records=7, reason="")
+    maillog.zone_write("contoso.com", entry=2, state="failed", records=7, reason="no answer")
+    maillog.publishing("contoso.com", state="waiting", reason="no answer")
+    maillog.key_rotation("contoso.com", run="1f", stage="retiring", to_slot=2, reason="")
+    assert caplog.messages == [
+        "zone-write zone=contoso.com entry=1 state=written records=7",
+        'zone-write zone=contoso.com entry=2 state=failed records=7 reason="no answer"',
+        'publishing domain=contoso.com state=waiting reason="no answer"',
+        "key-rotation domain=contoso.com run=1f stage=retiring to_slot=2",
+    ]
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "WARNING", "INFO"]
+
+
+def test_verification_is_told_with_its_state_and_the_code_of_what_is_wrong(caplog: pytest.LogCaptureFixture) -> None:
+    maillog.verification("contoso.com", record="SPF", status="VerificationInProgress", code="SpfSoftFail", attempt=2)
+    maillog.verification("contoso.com", record="SPF", status="Verified", attempt=3)
+    assert caplog.messages == [
+        "verification domain=contoso.com record=SPF status=VerificationInProgress code=SpfSoftFail attempt=2",
+        "verification domain=contoso.com record=SPF status=Verified attempt=3",
+    ]
+
+
+def test_managed_list_tells_why_how_often_and_until_when_with_the_address_masked(caplog: pytest.LogCaptureFixture) -> None:
+    facts = {"bounce_class": "invalid_recipient", "bounces": 1}
+    maillog.managed_list("svc:op", "ann@fabrikam.test", **facts, withheld=2, until=1_790_000_000.0)  # type: ignore[arg-type]
+    maillog.managed_list("svc:op", "ann@fabrikam.test", **facts, withheld=0, until=0.0)  # type: ignore[arg-type]
+    begin = "managed-list message=svc:op recipient=a***@fabrikam.test bounce_class=invalid_recipient bounces=1"
+    assert caplog.messages == [f"{begin} withheld=2 until=2026-09-21T14:13:20+00:00", f"{begin} withheld=0"]

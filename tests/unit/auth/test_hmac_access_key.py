@@ -34,7 +34,7 @@ from tests.unit.auth.signed_requests import (
 @pytest.mark.parametrize("key", KEYS, ids=["primary", "secondary", "other-service"])
 def test_verify_names_the_service_the_key_and_the_host(key):
     assert verify(signed_request(key), KEYS, now=NOW) == Verified(
-        Principal(PrincipalKind.ACCESS_KEY, key.service_key, key.name), HOST
+        Principal(PrincipalKind.ACCESS_KEY, key.service_key, key.name), HOST, key
     )
 
 
@@ -84,7 +84,7 @@ async def test_verify_takes_what_the_python_client_signs(monkeypatch, transport,
     body = (content or "").encode()
     headers = {name.lower(): value for name, value in sdk_request.headers.items()}
     request = SignedRequest(method, path, ("other.example", host), headers, body)
-    assert verify(request, KEYS, now=NOW) == Verified(Principal(PrincipalKind.ACCESS_KEY, "svca", "primary"), host)
+    assert verify(request, KEYS, now=NOW) == Verified(Principal(PrincipalKind.ACCESS_KEY, "svca", "primary"), host, PRIMARY)
 
 
 def test_authorization_headers_equal_those_of_the_python_client(monkeypatch):

@@ -27,6 +27,10 @@ ANSWERS = [
     ),
     (refusals.domain_not_linked(HOSTILE), 404, "DomainNotLinked", "The specified sender domain has not been linked."),
     (
+        refusals.domain_paused(HOSTILE, "SPF: There is no TXT record. Publish it again."), 404, "DomainNotLinked",
+        "The specified sender domain has not been linked. Sending from 'x??Set-Cookie",
+    ),
+    (
         refusals.operation_not_found("7f0b1d6e-4a53-4f0c-9d2b-1c3a5e7f9b11"), 404, "NotFound",
         "Requested message could not be located. "
         "Couldn't find a record with the messageID: 7f0b1d6e-4a53-4f0c-9d2b-1c3a5e7f9b11",
@@ -43,6 +47,15 @@ ANSWERS = [
         refusals.too_many_requests("Hour", 3600, "Rule."), 429, "TooManyRequests",
         "PerSubscriptionPerHourLimitExceeded - Please try again after 3600 seconds.",
     ),
+    (
+        refusals.limit_reached("The limit of 2 messages per day of domain x.test", "day", 1_790_035_200.0, 60), 429,
+        "TooManyRequests", "Please try again after 60 seconds. The limit of 2 messages per day of domain x.test is used up",
+    ),
+    (
+        refusals.limit_too_small("The limit of 2 recipients per day of domain x.test", 3, "recipients"), 400, "BadRequest",
+        "Request body validation error. See property 'recipients'. The limit of 2 recipients per day",
+    ),
+    (refusals.limit_too_small("The limit of 1 messages", 2, "messages"), 400, "BadRequest", "The limit of 1 messages does not"),
     (refusals.service_unavailable(5, "storage timed out"), 503, "ServiceUnavailable", "The service cannot accept requests"),
     (refusals.internal_server_error("KeyError"), 500, "InternalServerError", "The service failed on this request."),
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from email_core.domains.directory import STALE_SECONDS, Cached
+from email_core.domains.cached import OUTAGE_SECONDS, STALE_SECONDS, Cached
 from email_core.errors import ConfigurationMissing, StorageUnavailable
 from tests.kit.clock import FakeClock
 
@@ -119,7 +119,6 @@ async def test_refresh_that_fails_leaves_the_old_value_for_ten_minutes_and_logs_
     assert "fault where=directory" in caplog.text
     clock.advance(STALE_SECONDS - 1)
     assert await cache.get() == "old"
-    await settled()
     clock.advance(1)
     with pytest.raises(StorageUnavailable):
         await cache.get()
@@ -140,6 +139,19 @@ async def test_old_value_is_given_at_once_while_a_failing_refresh_hangs() -> Non
     source.answer = "new"
     source.gate.set()
     await settled()
+    assert await cache.get() == "new"
+
+
+async def test_old_value_is_not_given_once_an_outage_is_over() -> None:
+    """A refresh failed, nobody asked for minutes, and a key was revoked meanwhile: the first reader must not find it good."""
+    clock, source = FakeClock(), Source("old")
+    cache = cached(source, clock)
+    await cache.get()
+    source.answer = AWAY
+    clock.advance(LIFETIME)
+    assert await cache.get() == "old"
+    source.answer = "new"
+    clock.advance(OUTAGE_SECONDS)
     assert await cache.get() == "new"
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from email_core.domains.dkim_keys import generate_ed25519, generate_rsa, load_private_key, public_record
+from email_core.domains.documents import DomainDocument, SelectorDocument
 from email_core.domains.records import (
     DmarcPolicy,
     DnsRecord,
@@ -18,11 +19,15 @@ from email_core.domains.records import (
     RecordError,
     dkim_target_records,
     mx_host,
+    name_in_zone,
     platform_records,
     records_for,
+    records_of,
     spf_host,
+    target_records_of,
     zone_lines,
 )
+from email_core.settings import Settings, StorageSettings
 
 RSA_RECORD = public_record(load_private_key(generate_rsa()))
 ED25519_RECORD = public_record(load_private_key(generate_ed25519()))
@@ -119,6 +124,76 @@ def test_records_for_dmarc_policy_and_reports_are_in_the_record(policy):
 def test_records_for_names_and_values_that_make_no_record_are_refused(changes):
     with pytest.raises(RecordError):
         asked(**changes)
+
+
+def document(**changes) -> DomainDocument:
+    """A domain of a customer with both slots, the second one named first."""
+    selectors = [
+        SelectorDocument(name=f"postrider{slot}{suffix}", private_key="", public_record=record, active=slot == 1, slot=slot)
+        for slot in (2, 1)
+        for suffix, record in (("", RSA_RECORD), ("-ed", ED25519_RECORD))
+    ]
+    fields = {
+        "id": "/", "name": DOMAIN, "domain_management": "CustomerManaged", "from_sender_domain": DOMAIN,
+        "verification_token": TOKEN, "selectors": selectors,
+    }  # fmt: skip
+    return DomainDocument(**(fields | changes))
+
+
+def settings_with(**changes) -> Settings:
+    return Settings(storage=StorageSettings(), platform_domain="mail.example.net", **changes)
+
+
+def test_records_of_a_document_have_both_slots_whichever_signs():
+    records = records_of(document(), settings_with())
+    assert [(record.purpose.value, record.name.removesuffix(f".{DOMAIN}")) for record in records] == [
+        ("Domain", DOMAIN), ("SPF", DOMAIN),
+        ("DKIM", "postrider1._domainkey"), ("DKIM2", "postrider2._domainkey"),
+        ("DKIMEd25519", "postrider1-ed._domainkey"), ("DKIM2Ed25519", "postrider2-ed._domainkey"),
+        ("DMARC", "_dmarc"),
+    ]  # fmt: skip
+    assert records[1].value == "v=spf1 include:spf.mail.example.net -all"
+    assert target_records_of(document(), settings_with()) == []
+
+
+def test_records_of_a_document_follow_the_settings_and_its_policy():
+    settings = settings_with(spf_include="spf.other.example", dkim_zone="dkim.example.net")
+    records = {record.purpose: record for record in records_of(document(dmarc_policy="reject"), settings)}
+    assert records[Purpose.SPF].value == "v=spf1 include:spf.other.example -all"
+    assert (records[Purpose.DKIM2].type, records[Purpose.DKIM2].value) == ("CNAME", f"postrider2.{DOMAIN}.dkim.example.net")
+    assert records[Purpose.DMARC].value == "v=DMARC1; p=reject"
+    targets = {record.name: record.value for record in target_records_of(document(), settings)}
+    assert len(targets) == 4
+    assert targets[records[Purpose.DKIM_ED25519].value] == ED25519_RECORD
+
+
+def test_records_of_a_document_with_a_reverse_path_send_its_bounces_to_the_platform():
+    records = records_of(document(mail_from_sender_domain=f"bounce.{DOMAIN}"), settings_with())
+    assert records[-2:] == [
+        DnsRecord(Purpose.MAIL_FROM_MX, "MX", f"bounce.{DOMAIN}", "10 mx.mail.example.net"),
+        DnsRecord(Purpose.MAIL_FROM_SPF, "TXT", f"bounce.{DOMAIN}", "v=spf1 include:spf.mail.example.net -all"),
+    ]
+
+
+def test_records_of_a_managed_domain_are_none():
+    assert records_of(document(domain_management="AzureManaged"), settings_with()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "relative"),
+    [
+        (DOMAIN, "example.com", "sales"),
+        (f"_dmarc.{DOMAIN}", "example.com", "_dmarc.sales"),
+        ("example.com", "example.com", "@"),
+    ],
+)
+def test_name_in_zone_is_what_an_editor_of_the_zone_wants(name, zone, relative):
+    assert name_in_zone(name, zone) == relative
+
+
+def test_name_in_zone_of_a_name_outside_is_refused():
+    with pytest.raises(RecordError, match="not in the zone"):
+        name_in_zone("badexample.com", "example.com")
 
 
 def test_platform_records_give_bounces_a_home_and_senders_an_spf_record():

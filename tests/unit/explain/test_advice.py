@@ -10,6 +10,7 @@ import pytest
 from email_core.data_plane.operation import OperationStatus
 from email_core.delivery.bounce_classes import bounce_rules
 from email_core.delivery.ledger import POISONED
+from email_core.delivery.outcome import CUSTOMER_LIST, MANAGED_LIST
 from email_core.delivery.smtp_connection import NO_ENTRY, NO_LOG_IN
 from email_core.explain.advice import (
     RUNNING,
@@ -74,7 +75,7 @@ def test_advice_text_names_only_what_is_known_and_reads_as_sentences(where: str)
 @pytest.mark.parametrize("name", CASES)
 def test_case_of_the_advice_names_what_exists(name: str) -> None:
     case = CASES[name]
-    rules = {rule.name for rule in bounce_rules()} | {"no-reply", POISONED}
+    rules = {rule.name for rule in bounce_rules()} | {"no-reply", POISONED, CUSTOMER_LIST, MANAGED_LIST}
     assert set(case.get("class", ())) <= set(TABLES["class"])
     assert set(case.get("rule", ())) <= rules
     assert set(case.get("status", ())) <= set(map(str, RecipientStatus))
@@ -148,6 +149,8 @@ def test_advice_for_the_operator_says_where_to_look(
         (Situation("Pending", False), "not tried yet", "begins by itself"),
         (Situation(RUNNING, False), "tried at this moment", "ask again"),
         (Situation("Suppressed", True), "suppression list", "taken off the list"),
+        (Situation("Suppressed", True, rule=CUSTOMER_LIST), "the owner of contoso.test", "delete the address from the list"),
+        (Situation("Suppressed", True, "invalid_recipient", MANAGED_LIST), "held back for a while", "it ends by itself"),
         (Situation("Quarantined", True), "put it aside", "release it from quarantine"),
         (Situation("Failed", True, rule=POISONED), "gave up", "the id of this message"),
         (Situation("Delivered", True, route="mx"), "no proof that it was read", "spam folder"),

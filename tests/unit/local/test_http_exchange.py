@@ -16,6 +16,7 @@ from local.http_exchange import (
     request_headers,
     request_url,
     response_of,
+    with_client,
     with_public_host,
 )
 
@@ -149,3 +150,21 @@ def test_response_of_a_plain_datum_keeps_a_str_as_it_is() -> None:
 def test_public_host_gets_the_port_that_a_client_left_out(scheme: str, host: str, port: int, original: str | None) -> None:
     headers = with_public_host({"host": host} if host else {}, scheme, ("127.0.0.1", port))
     assert headers.get("x-original-host") == original
+
+
+@pytest.mark.parametrize(
+    ("came", "client", "goes"),
+    [
+        ("", ("127.0.0.1", 4711), "127.0.0.1:4711"),
+        ("", ("::1", 4711), "[::1]:4711"),
+        ("203.0.113.7", ("127.0.0.1", 4711), "203.0.113.7, 127.0.0.1:4711"),
+        ("203.0.113.7", None, "203.0.113.7"),
+    ],
+)
+def test_client_is_appended_to_the_addresses_that_came(came: str, client: tuple[str, int] | None, goes: str) -> None:
+    headers = with_client({"x-forwarded-for": came}, client)
+    assert headers["x-forwarded-for"] == goes
+
+
+def test_client_that_is_not_known_leaves_the_headers_alone() -> None:
+    assert with_client({"host": "localhost"}, None) == {"host": "localhost"}

@@ -105,3 +105,15 @@ async def test_function_that_runs_into_the_timeout_is_answered_500() -> None:
     client = Client()
     await front(scope(), client.receive, client.send)
     assert (client.answer[0]["status"], client.answer[1]["body"]) == (500, b"")
+
+
+async def test_function_is_told_the_address_of_the_client_behind_what_the_client_says_itself() -> None:
+    async def whence(req: func.HttpRequest) -> str:
+        return str(req.headers["x-forwarded-for"])
+
+    function = hosted(whence, "httpTrigger", route="x", authLevel="ANONYMOUS")
+    client = Client()
+    front = HttpFront(build_routes([function], ""), invoker(), HttpSettings())
+    asked = {**scope(x_forwarded_for="10.0.0.9"), "client": ("203.0.113.7", 4711)}
+    await front(asked, client.receive, client.send)
+    assert client.answer[1]["body"] == b"10.0.0.9, 203.0.113.7:4711"

@@ -49,3 +49,20 @@ def test_target_is_path_and_query_as_on_the_wire() -> None:
 def test_scheme_is_what_the_client_used_before_the_proxy() -> None:
     assert exchange("http://internal/").scheme == "http"
     assert exchange("http://internal/", x_forwarded_proto="https,http").scheme == "https"
+
+
+@pytest.mark.parametrize("value", ["", ",https", "ftp", "javascript:alert(1)//", "https:"])
+def test_scheme_that_is_none_of_the_web_is_not_believed(value: str) -> None:
+    assert exchange(x_forwarded_proto=value).scheme == "https"
+
+
+def test_host_that_is_empty_is_none() -> None:
+    """It would come first in every link of the answer."""
+    assert exchange(x_forwarded_host=", second.example", host=" ").hosts == ("internal:7071",)
+
+
+def test_client_address_is_known_only_where_the_settings_say_that_a_proxy_tells_it() -> None:
+    request = func.HttpRequest("GET", "https://internal/", headers={"X-Forwarded-For": "10.0.0.9, 203.0.113.7:1"}, body=b"")
+    assert read_exchange(request, "", 1).client_address == "203.0.113.7"
+    assert read_exchange(request, "", 2).client_address == "10.0.0.9"
+    assert read_exchange(request, "", 0).client_address == read_exchange(request, "").client_address == ""
