@@ -95,6 +95,11 @@ def managed_list(message: str, recipient: str, *, bounce_class: str, bounces: in
     )  # fmt: skip
 
 
+def inbound(message: str, *, kind: str, became: str, request: str, reporter: str = "") -> None:
+    """Mail that came back to an address of ours; `message` is `-` when it names none."""
+    _write(logging.INFO, "inbound", message=message, kind=kind, became=became, reporter=reporter, request=request)
+
+
 def final(message: str, recipient: str, *, status: str) -> None:
     _write(logging.INFO, "final", message=message, recipient=masked(recipient), status=status)
 
@@ -110,6 +115,18 @@ def poisoned(message: str, *, queue: str, item: str) -> None:
 def task_given_up(task: str, *, item: str, tries: int) -> None:
     """A task of an administrator that went wrong each time; the daily timer puts it again when it is still to be done."""
     _write(logging.ERROR, "task-given-up", task=task[:500], item=item, tries=tries)
+
+
+def notified(message: str, *, notification: str, action: str, recipients: int) -> None:
+    """A delivery status notification about a message was handed to delivery; it has an id of its own."""
+    _write(
+        logging.INFO, "notified", message=message, notification=notification, action=action, recipients=recipients,
+    )  # fmt: skip
+
+
+def notice_given_up(item: str, *, tries: int) -> None:
+    """A notification that could not be made, each time: its message is not affected, and its submitter is not told."""
+    _write(logging.ERROR, "notice-given-up", item=item[:500], tries=tries)
 
 
 def put_back_message(message: str, *, row: str, queue: str, attempt: int, overdue: float) -> None:
@@ -182,6 +199,38 @@ def daily(*, domains: int, rotations: int, removals: int, windows: int, operatio
         logging.INFO, "daily", domains=domains, rotations=rotations, removals=removals, windows=windows, operations=operations,
         leases=leases,
     )  # fmt: skip
+
+
+def logged_in(connection: str, *, client: str, user: str, mechanism: str) -> None:
+    """Somebody logged in by SMTP."""
+    _write(logging.INFO, "logged-in", connection=connection, client=client, user=user, mechanism=mechanism)
+
+
+def login_refused(connection: str, *, client: str, user: str, mechanism: str, reason: str) -> None:
+    """A log-in by SMTP failed; `reason` says more than the client was told."""
+    _write(
+        logging.WARNING, "login-refused", connection=connection, client=client, user=user, mechanism=mechanism, reason=reason,
+    )  # fmt: skip
+
+
+def certificate(file: str, *, expires: float, problem: str) -> None:
+    """A new certificate of the SMTP server is in use, or can't be used for `problem` and the one before stays."""
+    until = datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds")
+    if problem:
+        _write(logging.ERROR, "certificate", file=file, expires=until, problem=problem)
+    else:
+        _write(logging.INFO, "certificate", file=file, expires=until)
+
+
+def relay_started(host: str, *, ports: str, expires: float) -> None:
+    """The SMTP server listens; `expires` is its certificate's end."""
+    until = datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds")
+    _write(logging.INFO, "relay-started", host=host, ports=ports, expires=until)
+
+
+def relay_stopped(*, connections: int, cut: int) -> None:
+    """The SMTP server was asked to stop: how many connections there were, and how many did not end in time."""
+    _write(logging.INFO, "relay-stopped", connections=connections, cut=cut)
 
 
 def fault(where: str, *, error: BaseException, message: str = "", request: str = "") -> None:

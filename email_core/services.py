@@ -17,14 +17,18 @@ from email_core.delivery.attempt import Courier
 from email_core.delivery.capacity import Capacity
 from email_core.delivery.claim import Claims
 from email_core.delivery.deliver import Deliverer, message_room
+from email_core.delivery.dsn_sending import Notifier
 from email_core.delivery.poison import PoisonKeeper
 from email_core.delivery.settle import Settler
 from email_core.delivery.spool import Spool
 from email_core.delivery.sweep import Sweeper
+from email_core.dns.resolver import DnsResolver
 from email_core.domains.directory import Directory
 from email_core.domains.zone_setting import check_zones
+from email_core.explain.notice import notice_words
 from email_core.sealing import Sealer
 from email_core.settings import Settings, load_settings
+from email_core.signing.dkim import sign
 from email_core.storage import Storage, open_storage
 from email_core.submission.admission import admission, explanation_places
 from email_core.submission.limits import Limits
@@ -50,6 +54,7 @@ class Services:
     claims: Claims
     preparer: Preparer
     deliverer: Deliverer
+    notifier: Notifier
     poison_keeper: PoisonKeeper
     sweeper: Sweeper
     limits: Limits
@@ -73,6 +78,7 @@ def build_services(settings: Settings, clock: Clock, *, storage: Storage | None 
     sealer = Sealer.from_setting(settings.sealing_key)
     spool = Spool(storage)
     directory = Directory(storage.tables, sealer, clock, settings.configuration_seconds, any_sender=settings.any_sender)
+    resolver = DnsResolver(settings.dns_server, monotonic=clock.monotonic)
     courier = Courier.from_settings(settings, clock)
     settler = Settler(storage, spool, settings, clock)
     claims = Claims(spool, clock, settings.claim_seconds)
@@ -86,9 +92,10 @@ def build_services(settings: Settings, clock: Clock, *, storage: Storage | None 
         directory=directory,
         courier=courier,
         claims=claims,
-        preparer=Preparer(spool, claims, directory, deliverer, settler, settings, clock, storage.tables),
+        preparer=Preparer(spool, claims, directory, deliverer, settler, settings, clock, storage.tables, resolver),
         deliverer=deliverer,
-        poison_keeper=PoisonKeeper(storage, spool, clock),
+        notifier=Notifier(spool, settings, clock, room, notice_words, functools.partial(_signed_by_platform, directory, clock)),
+        poison_keeper=PoisonKeeper(storage, spool, clock, settings),
         sweeper=Sweeper(storage, spool, clock, settings.claim_seconds),
         limits=Limits(storage.tables, clock),
         sandbox_limits=SandboxLimits() if settings.acs_limits else None,
@@ -97,6 +104,11 @@ def build_services(settings: Settings, clock: Clock, *, storage: Storage | None 
         authenticator=Authenticator(settings, clock),
         administration=functools.cache(lambda: _administration(settings, clock, storage, sealer)),
     )
+
+
+async def _signed_by_platform(directory: Directory, clock: Clock, message: bytes, valid_for: float) -> bytes:
+    """A message of the platform's own, with its signatures. Raises ConfigurationMissing when the platform has no keys."""
+    return sign(message, await directory.platform_keys(), now=clock.now(), valid_for=valid_for) + message
 
 
 def _administration(settings: Settings, clock: Clock, storage: Storage, sealer: Sealer) -> Administration:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -118,6 +118,17 @@ class Settings:
     rotation_days: int = 0  # how often DKIM keys are replaced; 0: on demand alone
     managed_domain_extras: bool = False  # lift what ACS refuses a managed domain: more senders, engagement tracking
     any_sender: bool = False  # any local part of a verified domain may send
+    smtp_host: str = "0.0.0.0"  # noqa: S104 - the address that the SMTP server listens on
+    smtp_submission_port: int = 587  # STARTTLS; of this and the next three, 0: not listened on
+    smtp_tls_port: int = 465  # TLS from the first octet
+    smtp_inbound_port: int = 25  # for bounces and complaints
+    smtp_health_port: int = 8025  # plain HTTP, for probes
+    smtp_certificate: str = ""  # PEM files, read again when they change
+    smtp_key: str = ""
+    smtp_max_bytes: int = 30 * 1024 * 1024  # of a message by SMTP; ACS: 10 MB, 30 MB on request
+    smtp_connections: int = 250  # that have logged in; ACS: of a subscription
+    smtp_dsn: str = "asked"  # whether a sender that asked for notifications gets them: asked or never
+    smtp_proxy_protocol: bool = False  # a TCP load balancer that sends the header is before the SMTP server
 
     @property
     def bounce_domain(self) -> str:
@@ -167,14 +178,29 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         rotation_days=reader.number("POSTRIDER_ROTATION_DAYS", 0, 0, 3650),
         managed_domain_extras=reader.switch("POSTRIDER_MANAGED_DOMAIN_EXTRAS", False),
         any_sender=reader.switch("POSTRIDER_ANY_SENDER", False),
+        smtp_host=reader.text("POSTRIDER_SMTP_HOST", "0.0.0.0"),  # noqa: S104 - it is there to be reached
+        smtp_submission_port=reader.number("POSTRIDER_SMTP_SUBMISSION_PORT", 587, 0, 65535),
+        smtp_tls_port=reader.number("POSTRIDER_SMTP_TLS_PORT", 465, 0, 65535),
+        smtp_inbound_port=reader.number("POSTRIDER_SMTP_INBOUND_PORT", 25, 0, 65535),
+        smtp_health_port=reader.number("POSTRIDER_SMTP_HEALTH_PORT", 8025, 0, 65535),
+        smtp_certificate=reader.text("POSTRIDER_SMTP_CERTIFICATE", ""),
+        smtp_key=reader.text("POSTRIDER_SMTP_KEY", ""),
+        smtp_max_bytes=reader.number("POSTRIDER_SMTP_MAX_BYTES", 30 * 1024 * 1024, 1024, 100 * 1024 * 1024),
+        smtp_connections=reader.number("POSTRIDER_SMTP_CONNECTIONS", 250, 1, 10_000),
+        smtp_dsn=reader.one_of("POSTRIDER_SMTP_DSN", "asked", ("asked", "never")),
+        smtp_proxy_protocol=reader.switch("POSTRIDER_SMTP_PROXY_PROTOCOL", False),
     )
-    if settings.admin_token and len(settings.admin_token) < LEAST_ADMIN_TOKEN:
-        reader.wrong.append(f"POSTRIDER_ADMIN_TOKEN must have {LEAST_ADMIN_TOKEN} characters or more, or it could be guessed")
-    if settings.run_seconds >= settings.claim_seconds:
-        reader.wrong.append("POSTRIDER_RUN_SECONDS must be less than POSTRIDER_CLAIM_SECONDS, or a claim ends under a run")
+    reader.wrong += _conflicts(settings)
     if reader.wrong:
         raise SettingsError("\n".join(reader.wrong))
     return settings
+
+
+def _conflicts(settings: Settings) -> Iterator[str]:
+    if settings.admin_token and len(settings.admin_token) < LEAST_ADMIN_TOKEN:
+        yield f"POSTRIDER_ADMIN_TOKEN must have {LEAST_ADMIN_TOKEN} characters or more, or it could be guessed"
+    if settings.run_seconds >= settings.claim_seconds:
+        yield "POSTRIDER_RUN_SECONDS must be less than POSTRIDER_CLAIM_SECONDS, or a claim ends under a run"
 
 
 def reverify_schedule(environment: Mapping[str, str] | None = None) -> str:
@@ -236,6 +262,9 @@ class _Reader:
             f"six fields of NCRONTAB in numbers, once an hour at most and with days of the month from 1 to 28, as {default!r}"
         )
         return self._converted(name, default, lambda text: " ".join(text.split()), _is_schedule, rule)
+
+    def one_of(self, name: str, default: str, words: tuple[str, ...]) -> str:
+        return self._converted(name, default, str.lower, lambda word: word in words, " or ".join(words))
 
     def switch(self, name: str, default: bool) -> bool:
         words = {"on": True, "true": True, "1": True, "yes": True, "off": False, "false": False, "0": False, "no": False}

@@ -90,6 +90,11 @@ class Folder:
     def admin_token(self) -> str:
         return self.secret("admin-token", lambda: secrets.token_urlsafe(32))
 
+    @property
+    def smtp_password(self) -> str:
+        """That of the SMTP username of this world."""
+        return self.secret("smtp-password", lambda: secrets.token_urlsafe(24))
+
     def reset(self) -> None:
         """Remove the state of `up`; worlds of running `exec` commands are left alone."""
         for entry in self.base.iterdir() if self.base.exists() else ():

@@ -44,6 +44,8 @@ def banner(variables: Mapping[str, str], folder: Folder, route: str, seconds: fl
         ("Recipient to try", variables["RECIPIENT_ADDRESS"]),
         ("Endpoint", f"{variables['POSTRIDER_ENDPOINT']} (authority: {shown(folder.tls / 'ca.pem')})"),
         ("", f"{variables['POSTRIDER_ENDPOINT_HTTP']} (plain, for curl)" if "POSTRIDER_ENDPOINT_HTTP" in variables else ""),
+        ("SMTP", f"{variables['SMTP_HOST']}:{variables['SMTP_PORT']} with STARTTLS, or {variables['SMTP_TLS_PORT']} with TLS"),
+        ("", f"user {variables['SMTP_USERNAME']}, password {variables['SMTP_PASSWORD']}"),
         delivery,
         ("Logs", shown(folder.log)),
         ("All as variables", f". {shown(folder.environment_file)}"),

@@ -1,4 +1,4 @@
-"""The local world: Azurite, the capture sink and the functions host as processes, provisioned and told to the user.
+"""The local world: Azurite, the capture sink, the functions host and the SMTP server, provisioned and told to the user.
 
 They are started in the order in which they need each other, and stopped in the reverse one. When one of them ends by
 itself, the world ends.
@@ -20,13 +20,14 @@ from local.core_tools import core_tools_command, wait_until_it_answers
 from local.environment import own_environment, without_proxy_for_this_machine, write_environment
 from local.folder import Folder
 from local.host_settings import load_app_settings
-from local.ports import check_free, free_ports
+from local.ports import PortUnavailable, check_free, free_ports
 
 # The sink takes mail for anybody; a route that leads out gets a recipient that leads nowhere.
 CAPTURED_RECIPIENT = "reader@example.com"
 SIMULATED_RECIPIENT = "delivered@simulator.postrider.test"
 HTTPS_PORT = 7443
 HTTP_PORT = 7071  # as Functions Core Tools
+SUBMISSION_PORT, TLS_PORT = 1587, 1465  # as 587 and 465, which only root may listen on
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0  # a little more than the functions host gives to what is running
 
@@ -71,15 +72,22 @@ class World:
         self._report("Provisioning the default service")
         from local.provision import provision
 
-        service = await provision(app_settings)
-        self._report("Starting the functions host")
-        https_port, http_port = await self._start_host(certificates, ports, app_settings)
+        service = await provision(app_settings, smtp_password=self._folder.smtp_password)
+        self._report("Starting the functions host and the SMTP server")
+        (https_port, http_port), smtp = await asyncio.gather(
+            self._start_host(certificates, ports, app_settings), self._start_smtp(certificates, app_settings)
+        )
         variables = {
             "COMMUNICATION_CONNECTION_STRING_EMAIL": f"endpoint=https://localhost:{https_port}/;accesskey={service.access_key}",
             "SENDER_ADDRESS": service.sender_address,
             "RECIPIENT_ADDRESS": SIMULATED_RECIPIENT if self._options.route else CAPTURED_RECIPIENT,
             "POSTRIDER_ENDPOINT": f"https://localhost:{https_port}",
             **({"POSTRIDER_ENDPOINT_HTTP": f"http://localhost:{http_port}"} if http_port else {}),
+            "SMTP_HOST": "localhost",
+            "SMTP_PORT": smtp["submission"],
+            "SMTP_TLS_PORT": smtp["tls"],
+            "SMTP_USERNAME": service.smtp_username,
+            "SMTP_PASSWORD": self._folder.smtp_password,
             "POSTRIDER_ADMIN_TOKEN": self._folder.admin_token,
             "POSTRIDER_OUTBOX": str(self._folder.outbox),
             "AZURE_SUBSCRIPTION_ID": service.subscription_id,
@@ -176,11 +184,36 @@ class World:
         (line,) = await host.wait_for_lines(r"Ready: http=(\d+) https=(\d+)", 1, _START_SECONDS)
         return int(line[2]), int(line[1])
 
+    async def _start_smtp(self, certificates: Certificates, app_settings: Mapping[str, str]) -> dict[str, str]:
+        """The ports by their names: submission, tls, inbound, health."""
+        ports = smtp_ports(usual=self._options.usual_ports)
+        settings = {
+            "POSTRIDER_SMTP_HOST": "127.0.0.1",
+            "POSTRIDER_SMTP_CERTIFICATE": str(certificates.certificate),
+            "POSTRIDER_SMTP_KEY": str(certificates.key),
+            **{f"POSTRIDER_SMTP_{name}_PORT": str(port) for name, port in ports.items()},
+        }
+        command = [sys.executable, "-m", "smtp_relay", "--any-port"]
+        relay = await self._child("the SMTP server", command, "smtp.log", {**app_settings, **settings})
+        (line,) = await relay.wait_for_lines(r"Ready: (submission=.*)", 1, _START_SECONDS)
+        return dict(each.split("=") for each in line[1].split())
+
     async def _child(self, name: str, command: Sequence[str], log: str, environment: Mapping[str, str]) -> Child:
         root = self._options.root
         child = await Child.start(name, command, folder=root, log=self._folder.log / log, environment=environment)
         self._children.append(child)
         return child
+
+
+def smtp_ports(*, usual: bool) -> dict[str, int]:
+    """The ports that the SMTP server is told, 0 for one that the system chooses: the usual ones if both are free."""
+    ports = {"SUBMISSION": 0, "TLS": 0, "INBOUND": 0, "HEALTH": 0}
+    if usual:
+        with suppress(PortUnavailable):
+            check_free(SUBMISSION_PORT)
+            check_free(TLS_PORT)
+            ports |= {"SUBMISSION": SUBMISSION_PORT, "TLS": TLS_PORT}
+    return ports
 
 
 def _import_provisioning() -> None:

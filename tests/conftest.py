@@ -11,6 +11,7 @@ from tests.kit.faulty_pipeline import installation  # noqa: F401
 from tests.kit.knot import knot  # noqa: F401
 from tests.kit.pipeline import pipeline, sink  # noqa: F401
 from tests.kit.postfix import postfix  # noqa: F401
+from tests.kit.smtp_relay import relay, relay_files  # noqa: F401
 from tests.kit.token_issuer import issuer  # noqa: F401
 from tests.kit.world import world  # noqa: F401
 

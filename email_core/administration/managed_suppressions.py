@@ -14,7 +14,7 @@ from email_core.auth.principal import Role
 from email_core.management import envelope, refusals
 from email_core.message.address import AddressError, parse_address
 from email_core.suppression.address_rows import digest, is_digest
-from email_core.suppression.leases import STEPS, is_held
+from email_core.suppression.leases import COMPLAINT, COMPLAINT_LEASE, STEPS, is_held
 from email_core.suppression.managed import ManagedEntry, ManagedList
 
 KIND = "Microsoft.Communication/managedSuppressions"
@@ -73,7 +73,7 @@ def _shown(call: Call, entry: ManagedEntry) -> dict[str, object]:
         "lastSeen": envelope.timestamp(lease.last_seen),
         "suppressedSince": envelope.timestamp(lease.since),
         "expiresOn": envelope.timestamp(lease.until),
-        "leaseHours": round(STEPS[lease.step] / 3600),
+        "leaseHours": round((COMPLAINT_LEASE if lease.bounce_class == COMPLAINT else STEPS[lease.step]) / 3600),
         "bounces": lease.bounces,
         "withheldMessages": lease.withheld,
     }

@@ -6,8 +6,9 @@ local world calls this at its start. It may be called again, for what is there i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from email_core.administration.build import build_administration
 from email_core.administration.perform import request
 from email_core.administration.writing import existing
+from email_core.auth.smtp_credential import hash_password, verify_password
 from email_core.clock import SystemClock
 from email_core.domains.documents import (
     AZURE_MANAGED,
@@ -25,6 +27,7 @@ from email_core.domains.documents import (
     Document,
     DomainDocument,
     ServiceDocument,
+    SmtpUsernameDocument,
     StateDocument,
     Status,
 )
@@ -37,23 +40,31 @@ from email_core.settings import Settings
 from email_core.storage import Storage
 
 TABLES = ("messages", "activity", RESOURCES, "suppressions", "policies", "poison", "audit")
-QUEUES = ("submissions", "deliveries", "administration")
+QUEUES = ("submissions", "deliveries", "administration", "notices")
 CONTAINERS = ("content",)
+LOCAL_USER = "local"  # who logs in by SMTP in the local world
 
 D = TypeVar("D", bound=Document)
+
+# Of no real application: with these, nobody's token fits.
+_NO_APPLICATION = {
+    "entraApplicationId": "00000000-0000-4000-8000-000000000002",
+    "tenantId": "00000000-0000-4000-8000-000000000003",
+}
 
 _LOCATED = {"location": "global", "properties": {"dataLocation": "Local"}}
 
 
 @dataclass(frozen=True, slots=True)
 class LocalService:
-    """What a developer needs of a provisioned service; `access_key` is base64."""
+    """What a developer needs of a provisioned service; `access_key` is base64, `smtp_username` empty when there is none."""
 
     access_key: str
     sender_address: str
     service_name: str
     subscription_id: str
     resource_group: str
+    smtp_username: str = ""
 
 
 class Provisioner:
@@ -107,6 +118,17 @@ class Provisioner:
         document: Mapping[str, Any] = msgspec.to_builtins(service.document)
         return document
 
+    async def smtp_username(self, service: str, username: str, password: str) -> None:
+        """An SMTP username of a communication service, with that password."""
+        path = f"{self._base}/communicationServices/{service}/smtpUsernames/{username}"
+        await self._ensure(path, {"properties": {"username": username, **_NO_APPLICATION}})
+        stored = await self._stored(path, SmtpUsernameDocument)
+        if not await asyncio.to_thread(verify_password, password, stored.document.password):
+            hashed = await asyncio.to_thread(hash_password, password)
+            made_at = self._admin.clock.now()
+            changed = msgspec.structs.replace(stored.document, password=hashed, password_made_at=made_at)
+            await self._admin.store.replace(stored, changed)
+
     async def link(self, service: str, linked_domain: str) -> None:
         """Link a domain to a communication service that is there. Raises RequestRefused when one of the two is not."""
         path = f"{self._base}/communicationServices/{service}"
@@ -133,9 +155,10 @@ class Provisioner:
         return await existing(self._admin, parse_resource_id(path), kind)
 
 
-async def provision_local(storage: Storage, sealer: Sealer, settings: Settings) -> LocalService:
+async def provision_local(storage: Storage, sealer: Sealer, settings: Settings, *, smtp_password: str = "") -> LocalService:
     """The default service of the local world: an email service, an Azure-managed domain and a service linked to it.
 
+    With a password there is an SMTP username as well.
     Everything that is there already is kept, so that a connection string outlives a restart.
     """
     await storage.ensure(tables=TABLES, queues=QUEUES, containers=CONTAINERS)
@@ -145,4 +168,8 @@ async def provision_local(storage: Storage, sealer: Sealer, settings: Settings) 
     domain = await provisioner.managed_domain("local-email")
     service = await provisioner.service("local", "localhost", [provisioner.domain_id("local-email", AZURE_MANAGED_NAME)])
     access_key = sealer.open(service["primaryKey"], context=service["id"].lower()).decode()
-    return LocalService(access_key, f"DoNotReply@{domain}", "local", subscription_id, resource_group)
+    local = LocalService(access_key, f"DoNotReply@{domain}", "local", subscription_id, resource_group)
+    if not smtp_password:
+        return local
+    await provisioner.smtp_username("local", LOCAL_USER, smtp_password)
+    return replace(local, smtp_username=LOCAL_USER)

@@ -7,12 +7,13 @@ from msgspec import Raw
 
 from email_core.data_plane import refusals
 from email_core.data_plane.attachment_types import AttachmentTypeError, allowed_types, wire_type
-from email_core.data_plane.custom_headers import IGNORE_DUPLICATE_CONTENT_ID, CustomHeaders
+from email_core.data_plane.custom_headers import CustomHeaders
 from email_core.data_plane.json_fields import ABSENT, FieldReader
 from email_core.message.base64_body import Base64Error, rewrap
 from email_core.message.draft import Attachment
 from email_core.message.headers import check_attachment_name, check_content_id
 from email_core.message.limits import MAX_ATTACHMENT_NAME, MAX_CONTENT_ID, MAX_CONTENT_TYPE
+from email_core.message.switches import IGNORE_DUPLICATE_CONTENT_ID
 
 MAX_ATTACHMENTS = 250  # ACS publishes no number; this is Exchange Online's, and what receivers cope with
 

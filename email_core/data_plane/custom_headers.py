@@ -17,14 +17,16 @@ from email_core.message.limits import (
     MAX_HEADER_NAME,
     MAX_HEADER_VALUE,
 )
-
-IGNORE_DUPLICATE_CONTENT_ID = "x-ms-acsemail-ignore-duplicate-content-id"
-SUPPRESS_INVALID_ATTACHMENT = "x-ms-acsemail-suppress-invalid-attachment"
-VALIDATE_MESSAGE_ID = "x-ms-acsemail-validate-message-id"
-TIME_TO_LIVE = "x-postrider-time-to-live"  # ours: seconds that a deferred recipient is tried
-LEAST_TIME_TO_LIVE = 60
-MOST_TIME_TO_LIVE = 120 * 3600  # RFC 5321 section 4.5.4.1: four to five days at the most
-_SWITCHES = (IGNORE_DUPLICATE_CONTENT_ID, SUPPRESS_INVALID_ATTACHMENT, VALIDATE_MESSAGE_ID)
+from email_core.message.switches import (
+    IGNORE_DUPLICATE_CONTENT_ID,
+    SUPPRESS_INVALID_ATTACHMENT,
+    SWITCHES,
+    TIME_TO_LIVE,
+    VALIDATE_MESSAGE_ID,
+    SwitchError,
+    read_switch,
+    read_time_to_live,
+)
 
 # JSON may take six octets for one that counts (\u0041). What is beyond is refused without a look inside.
 _MAX_JSON_BYTES = 8 * MAX_CUSTOM_HEADERS_BYTES
@@ -75,12 +77,12 @@ _members = msgspec.json.Decoder(dict[_Name, Raw], dec_hook=lambda _, text: _Name
 def read_headers(reader: FieldReader, raw: Raw) -> CustomHeaders:
     """The header fields and switches of a request; what is wrong with them goes to `reader`."""
     named = _named_values(reader, raw)
-    switches = {name: _read_switch(reader, name, named) for name in _SWITCHES}
+    switches = {name: _read_switch(reader, name, named) for name in SWITCHES}
     message_id = _read_message_id(reader, named, switches[VALIDATE_MESSAGE_ID])
     time_to_live = _read_time_to_live(reader, named)
     fields = []
     for lower, (name, value) in named.items():
-        if lower in ("message-id", TIME_TO_LIVE, *_SWITCHES):
+        if lower in ("message-id", TIME_TO_LIVE, *SWITCHES):
             continue
         if rule := _what_is_wrong(lower, name, value):
             reader.add(refusals.bad_property(_target(name), rule))
@@ -127,20 +129,20 @@ def _target(name: str) -> str:
 
 def _read_switch(reader: FieldReader, switch: str, named: dict[str, tuple[str, str]]) -> bool:
     name, value = named.get(switch, (switch, "false"))
-    if value.lower() not in ("true", "false"):
-        reader.add(refusals.bad_property(_target(name), "It must be 'true' or 'false'."))
-    return value.lower() == "true"
+    try:
+        return read_switch(value)
+    except SwitchError as error:
+        reader.add(refusals.bad_property(_target(name), error.rule))
+        return False
 
 
 def _read_time_to_live(reader: FieldReader, named: dict[str, tuple[str, str]]) -> float:
     name, value = named.get(TIME_TO_LIVE, (TIME_TO_LIVE, ""))
-    if not value:
+    try:
+        return read_time_to_live(value)
+    except SwitchError as error:
+        reader.add(refusals.bad_property(_target(name), error.rule))
         return 0.0
-    seconds = int(value) if value.isascii() and value.isdecimal() and len(value) < 10 else 0
-    if not LEAST_TIME_TO_LIVE <= seconds <= MOST_TIME_TO_LIVE:
-        rule = f"It must be a whole number of seconds from {LEAST_TIME_TO_LIVE} to {MOST_TIME_TO_LIVE}."
-        reader.add(refusals.bad_property(_target(name), rule))
-    return float(seconds)
 
 
 def _read_message_id(reader: FieldReader, named: dict[str, tuple[str, str]], validate: bool) -> str:
@@ -158,7 +160,7 @@ def _what_is_wrong(lower: str, name: str, value: str) -> str:
     if lower.startswith("x-postrider-"):
         return f"It is no header that is known; the only one is {TIME_TO_LIVE}."
     if lower.startswith("x-ms-acsemail-"):
-        return f"It is no switch that is known; these are: {', '.join(_SWITCHES)}."
+        return f"It is no switch that is known; these are: {', '.join(SWITCHES)}."
     if lower in _INSTEAD:
         return f"It is set by the service: use {_INSTEAD[lower]}."
     if lower in _IMPORTANCE and not _importance.fullmatch(value):

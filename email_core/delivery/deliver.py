@@ -20,6 +20,7 @@ from email_core import maillog
 from email_core.delivery.attempt import Attempt, Courier
 from email_core.delivery.capacity import Capacity
 from email_core.delivery.claim import Claims
+from email_core.delivery.dsn_due import DSN_DOOR
 from email_core.delivery.outcome import AttemptReport
 from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.settle import Settler, waiting
@@ -27,6 +28,7 @@ from email_core.delivery.spool import DELIVERIES, Spool, SpoolItem
 from email_core.delivery.verp import make_reverse_path
 from email_core.errors import WorkerBusy
 from email_core.message.address import parse_address
+from email_core.message.dsn_options import MessageOptions, RecipientOptions, notify_of
 from email_core.settings import MAX_BYTES_IN_FLIGHT
 
 SETTLE_SHARE = 0.15  # of a claim: kept for writing down what the attempt came to
@@ -91,7 +93,8 @@ class Deliverer:
 
     async def attempt(self, row: SpooledRow, facts: MessageFacts, signed: bytes, *, impatient: bool) -> AttemptReport:
         """One attempt for the open recipients of a claimed row."""
-        tries = max((entry.tries for entry in row.ledger.entries if not entry.status.final), default=0)
+        entries = [entry for entry in row.ledger.entries if not entry.status.final]
+        tries = max((entry.tries for entry in entries), default=0)
         return await self.courier.attempt_delivery(
             Attempt(
                 message=signed,
@@ -100,6 +103,12 @@ class Deliverer:
                 number=tries,
                 impatient=impatient,
                 seconds=self._seconds_left(row),
+                options=MessageOptions(facts.ret, facts.envid),
+                recipient_options={
+                    entry.address: RecipientOptions(notify_of(entry.notify), entry.orcpt)
+                    for entry in entries
+                    if entry.notify or entry.orcpt
+                },
             )
         )
 
@@ -108,6 +117,8 @@ class Deliverer:
         return max(row.ledger.claim_until - self.claims.clock.now() - SETTLE_SHARE * self.claims.seconds, 1.0)
 
     def _reverse_path(self, row: SpooledRow, facts: MessageFacts) -> str:
+        if facts.door == DSN_DOOR:
+            return ""  # RFC 3461 section 6.1: nobody is told about a notification
         key_id, key = next(iter(self.verp_keys.items()))  # the first key makes new ones, all of them are read
         return make_reverse_path(
             service_key=row.service_key,

@@ -7,9 +7,11 @@ earlier door must not become an SMTP command.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from email_core.message.address import Address
+from email_core.message.dsn_options import NO_OPTIONS, MessageOptions, RecipientOptions
 from email_core.message.limits import MAX_ADDRESS
 
 # What may stand between < and > (RFC 5321 section 4.1.2, RFC 6531 section 3.3): no space, no control character, no bracket.
@@ -26,7 +28,8 @@ class Attempt:
     `message` is signed, CRLF only, and goes out byte for byte. `reverse_path` is an address, or empty for the null path.
     `number` is how many tries came to a verdict before this one; one that was handed over does not count. `impatient`: give
     up before DATA after a few seconds. `seconds`: the most that this attempt may take, for a claim that began earlier ends
-    earlier; 0 leaves it at POSTRIDER_RUN_SECONDS, and with less than LEAST_SECONDS nothing is begun.
+    earlier; 0 leaves it at POSTRIDER_RUN_SECONDS, and with less than LEAST_SECONDS nothing is begun. `options` and
+    `recipient_options`, by forward-path, are what goes on to a server that offers DSN (RFC 3461).
 
     Raises ValueError when the bytes or the reverse-path cannot go out as they are: that is our own fault, not the mail's.
     """
@@ -37,6 +40,8 @@ class Attempt:
     number: int = 0
     impatient: bool = False
     seconds: float = 0.0
+    options: MessageOptions = NO_OPTIONS
+    recipient_options: Mapping[str, RecipientOptions] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.recipients:

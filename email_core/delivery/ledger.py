@@ -36,6 +36,7 @@ class Entry:
     `tries` counts attempts that reached a verdict, `at` is when the last one did (seconds since the epoch).
     `possible_duplicate`: an earlier attempt may have reached the receiver without our knowing, so the mail may be there twice.
     `hard_bounce`: the receiver said that this very address takes no mail, now or when the managed list noted it.
+    `notify` and `orcpt` are what the client asked for by SMTP (RFC 3461), as `dsn_options` keeps it; `notify` is its text.
     """
 
     address: str
@@ -51,6 +52,8 @@ class Entry:
     rule: str = ""
     hard_bounce: bool = False
     possible_duplicate: bool = False
+    notify: str = ""
+    orcpt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

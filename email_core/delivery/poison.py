@@ -10,6 +10,7 @@ import msgspec
 
 from email_core import maillog
 from email_core.clock import Clock
+from email_core.delivery.dsn_sending import arrange_notices
 from email_core.delivery.kept_items import POISON, KeptItem, state_of
 from email_core.delivery.ledger import Ledger, ended
 from email_core.delivery.outcome import TimelineEvent
@@ -18,6 +19,7 @@ from email_core.delivery.settle import status_update
 from email_core.delivery.spool import Spool, SpoolItem
 from email_core.errors import EntityChanged, EntityExists, EntityMissing, StorageRefused, StorageUnavailable
 from email_core.insights.activity import record
+from email_core.settings import Settings
 from email_core.storage import Storage, StorageLimit
 
 ERROR_CODE = "EmailDropped"
@@ -33,6 +35,7 @@ class PoisonKeeper:
     storage: Storage
     spool: Spool
     clock: Clock
+    settings: Settings
 
     async def note_fault(self, item: SpoolItem, error: Exception, *, tries: int) -> None:
         """Write on the timeline what ended a run, for whoever looks at the item once it is poison. Best effort.
@@ -84,6 +87,7 @@ class PoisonKeeper:
             if facts.status == "Running":
                 facts = replace(facts, status="Failed", error_code=ERROR_CODE, error_reason=REASON)
             after = ended(row.ledger, now=now, reason=REASON)
+            await arrange_notices(self.spool, self.settings, row, after, facts, now=now)
             try:
                 await self.spool.update(row, ledger=after, facts=facts, timeline=[*row.timeline, event])
             except EntityChanged:

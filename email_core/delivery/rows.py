@@ -28,7 +28,8 @@ class MessageFacts:
 
     Times are in seconds since the epoch, `size` in bytes. `status` is that of the ACS operation. `envelopes` is 0 while
     the message has not been split; then each envelope has a row of its own. `reopened_at` is 0 unless a message that our own
-    fault had ended was opened again: its time to live began anew then.
+    fault had ended was opened again: its time to live began anew then. `submitter` is the address of MAIL of a message that
+    came by SMTP, where notifications go, `ret` and `envid` are what it asked for in them (RFC 3461).
     """
 
     accepted_at: float
@@ -46,6 +47,9 @@ class MessageFacts:
     envelopes: int = 0
     bounce_domain: str = ""  # the domain of the reverse-path
     reopened_at: float = 0.0
+    submitter: str = ""  # the reverse-path of an SMTP submission, to which notifications go
+    ret: str = ""
+    envid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ _FACT_NAMES = {
     "size": "size", "request_hash": "requestHash", "api_version": "apiVersion",
     "status": "status", "error_code": "errorCode", "error_reason": "errorReason", "message_id": "messageId",
     "envelopes": "envelopes", "bounce_domain": "bounceDomain",
-    "reopened_at": "reopenedAt",
+    "reopened_at": "reopenedAt", "submitter": "submitter", "ret": "ret", "envid": "envid",
 }  # fmt: skip
 _LEDGER_NAMES = ("attempt", "claimUntil", "claimToken", "nextAttemptAt")
 _PARTS = 4  # properties that ledger and timeline may take each

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from email_core import maillog
 from email_core.clock import Clock
+from email_core.delivery.dsn_sending import arrange_notices
 from email_core.delivery.ledger import Entry, Ledger, Settlement, settled
 from email_core.delivery.managed_list import tell_managed_list
 from email_core.delivery.outcome import AttemptReport, Disposition, Outcome, TimelineEvent
@@ -69,6 +70,7 @@ class Settler:
         try:
             if settlement.retry_at is not None:
                 await self._enqueue_retry(row, settlement, has_signed=bool(signed or row.signed or row.signed_blob))
+            await arrange_notices(self.spool, self.settings, row, settlement.ledger, facts, now=now)
             await self._merge(row, settlement.ledger, facts, timeline, keep)
         except (StorageUnavailable, StorageRefused, StorageLimit):
             await self._save_outcomes(row, settlement.ledger, facts, timeline)

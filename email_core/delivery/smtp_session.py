@@ -17,6 +17,7 @@ from email_core.delivery.smtp_connection import Connection
 from email_core.delivery.smtp_wire import WireFault
 from email_core.delivery.verdicts import Verdicts
 from email_core.message.address import Address
+from email_core.message.dsn_options import mail_parameters, rcpt_parameters
 
 
 async def send(connection: Connection, attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run) -> bool:
@@ -37,7 +38,7 @@ async def send(connection: Connection, attempt: Attempt, recipients: Sequence[Ad
             raise HostUnusable(Stage.MAIL, "did not take the message now", host=connection.hop.host, reply=reply)
         verdicts.refuse(sendable, reply, Stage.MAIL, mx_host=connection.hop.host)
         return False
-    taken = await _offer_recipients(connection, sendable, verdicts, run)
+    taken = await _offer_recipients(connection, attempt, sendable, verdicts, run)
     return bool(taken) and await _offer_message(connection, attempt, taken, verdicts, run)
 
 
@@ -84,7 +85,17 @@ def _fit(
     options = [b"SIZE=%d" % size] if connection.offers("size") else []
     options += [b"BODY=8BITMIME"] if attempt.eight_bit else []
     options += [b"SMTPUTF8"] if foreign else []
+    if connection.offers("dsn"):
+        options += [parameter.encode() for parameter in mail_parameters(attempt.options)]
     return sendable, options
+
+
+def _notifications(connection: Connection, attempt: Attempt, recipient: Address) -> list[bytes]:
+    """NOTIFY and ORCPT for a server that offers DSN, which then reports to our reverse-path."""
+    asked = attempt.recipient_options.get(recipient.addr_spec)
+    if asked is None or not connection.offers("dsn"):
+        return []
+    return [parameter.encode() for parameter in rcpt_parameters(asked)]
 
 
 def _with_valid_path(recipients: Sequence[Address], verdicts: Verdicts) -> list[Address]:
@@ -94,14 +105,15 @@ def _with_valid_path(recipients: Sequence[Address], verdicts: Verdicts) -> list[
 
 
 async def _offer_recipients(
-    connection: Connection, recipients: Sequence[Address], verdicts: Verdicts, run: Run
+    connection: Connection, attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run
 ) -> list[Address]:
     """RCPT for each; those that the server took."""
     host = connection.hop.host
     taken: list[Address] = []
     for recipient in recipients:
         path = wire_path(recipient.addr_spec)
-        reply = await connection.command(run, Stage.RCPT, b"RCPT TO:" + (path or b""))
+        line = b" ".join([b"RCPT TO:" + (path or b""), *_notifications(connection, attempt, recipient)])
+        reply = await connection.command(run, Stage.RCPT, line)
         if accepted(reply):
             taken.append(recipient)
         elif reply.code == CLOSING or reply.code < 400:

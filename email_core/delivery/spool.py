@@ -7,6 +7,7 @@ A merge writes only what changed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -93,6 +94,19 @@ class Spool:
         if isinstance(inserted, BaseException):
             raise inserted
         return None
+
+    async def add_signed(
+        self, message: str, facts: MessageFacts, ledger: Ledger, timeline: Sequence[TimelineEvent], signed: bytes
+    ) -> None:
+        """Store a message that is signed already and enqueue it for delivery; the same once more only enqueues it again.
+
+        Raises StorageUnavailable; call it again then, for a row without its item is nobody's work.
+        """
+        stored = await self._stored("signed", signed, f"{message}/signed")
+        state = {**facts_of(facts), **ledger_of(ledger), **timeline_of(timeline), **stored}
+        with contextlib.suppress(EntityExists):
+            await self._storage.tables.insert(MESSAGES, {"PartitionKey": message, "RowKey": MESSAGE_ROW, **state})
+        await self.enqueue(DELIVERIES, SpoolItem(message))
 
     async def enqueue(self, queue: str, item: SpoolItem, *, delay: float = 0.0) -> None:
         """Put an item on a queue, invisible for `delay` seconds."""
@@ -204,7 +218,7 @@ class Spool:
         blob = f"{row.message}/signed"
         await self._storage.content.put(blob, signed)
         dues = [each if each.finished else replace(each, next_attempt_at=now + SPLIT_DELAY) for each in ledgers]
-        envelopes = {f"envelope:{number:03}": due for number, due in enumerate(dues, 1)}
+        envelopes = {envelope_row(number): due for number, due in enumerate(dues, 1)}
         items = [SpoolItem(row.message, name) for name, due in envelopes.items() if not due.finished]
         await asyncio.gather(*(self.enqueue(DELIVERIES, item, delay=SPLIT_DELAY) for item in items))
         inserts = [
@@ -235,6 +249,11 @@ class Spool:
             return chunks(name, content)
         await self._storage.content.put(blob, content)
         return {f"{name}Blob": blob}
+
+
+def envelope_row(number: int) -> str:
+    """The RowKey of an envelope; they count from 1."""
+    return f"envelope:{number:03}"
 
 
 def _same_claim(current: SpooledRow, held: SpooledRow) -> bool:

@@ -201,6 +201,10 @@ class Directory:
             suppression_lists=tuple(_list(row) for row in rows if row.values.get("kind") == "suppressionLists"),
         )
 
+    async def platform_keys(self) -> tuple[SigningKey, ...]:
+        """The platform's own signing keys, from storage each time. Raises ConfigurationMissing."""
+        return await self._platform_keys()
+
     async def _platform_keys(self) -> tuple[SigningKey, ...]:
         row = await self._tables.get(RESOURCES, *resource_keys(PLATFORM_ID))
         if row is None:

@@ -49,6 +49,21 @@ _ENDS = {
     "suppressed": "not sent to",
     "failed": "given up",
 }
+_REPORTS = {
+    "failed": "did not get it",
+    "delayed": "gets it later, if at all",
+    "delivered": "got it",
+    "relayed": "has it behind a server that reports no further",
+    "expanded": "is several recipients, to whom it went on",
+}
+_FEEDBACK = {
+    "abuse": "the recipient called it spam",
+    "fraud": "the recipient called it fraud",
+    "virus": "it is said to carry a virus",
+    "opt-out": "the recipient wants no more",
+    "not-spam": "the recipient called it no spam",
+    "auth-failure": "it did not pass DKIM, SPF or DMARC there",
+}
 _MOST_LISTED = 5  # recipients that a sentence names
 
 
@@ -72,6 +87,22 @@ def _accepted(facts: _Facts) -> str:
 
 def _signed(facts: _Facts) -> str:
     return f"Composed, {octets(_number(facts, 'size'))}, and signed (DKIM) with {_word(facts, 'selectors')}."
+
+
+def _arc_sealed(facts: _Facts) -> str:
+    return f"It came with signatures of others ({_found(facts)}), and was sealed (ARC) as hop {_number(facts, 'instance')}."
+
+
+def _arc_unsealed(facts: _Facts) -> str:
+    return f"It came with signatures of others ({_found(facts)}), and was not sealed (ARC): {_word(facts, 'why')}."
+
+
+def _found(facts: _Facts) -> str:
+    return f"DKIM: {_listed(facts.get('dkim')) or 'none'}; ARC: {_word(facts, 'arc') or 'none'}"
+
+
+def _notification(facts: _Facts) -> str:
+    return f"Made and signed by the platform: it tells that {_word(facts, 'about')} has the state {_word(facts, 'action')}."
 
 
 def _suppressed(facts: _Facts) -> str:
@@ -237,6 +268,31 @@ def _cut(facts: _Facts) -> str:
     return f"More happened at this try than is kept ({_number(facts, 'events')} lines)."
 
 
+def _returned(facts: _Facts) -> str:
+    meaning = class_meanings().get(_word(facts, "bounceClass"), "")
+    why = f" ({_word(facts, 'bounceClass')}: {meaning})" if meaning else ""
+    recipient, reply = _word(facts, "recipient"), _word(facts, "reply")
+    return f"The mail to {recipient} was taken, and came back{_reporter(facts)}: {reply}{why}."
+
+
+def _reported(facts: _Facts) -> str:
+    done = _REPORTS.get(_word(facts, "action"), _word(facts, "action"))
+    said = f": {_word(facts, 'reply')}" if _word(facts, "action") in ("failed", "delayed") else ""
+    recipient = _word(facts, "recipient") or "somebody"
+    return f"A report came back{_reporter(facts)}: {recipient} {done}{said}. It changes nothing here."
+
+
+def _complaint(facts: _Facts) -> str:
+    of = _listed(facts.get("recipients")) or "somebody who is not named"
+    by = f" by {_word(facts, 'by')}" if _word(facts, "by") else ""
+    return f"A feedback report{by} about the mail to {of}: {_FEEDBACK.get(_word(facts, 'feedback'), _word(facts, 'feedback'))}."
+
+
+def _reporter(facts: _Facts) -> str:
+    host = _word(facts, "by") or _word(facts, "host")
+    return f" from {host}" if host else ""
+
+
 def _as_it_is(facts: _Facts) -> str:
     return ", ".join(f"{name}={_listed(fact) if isinstance(fact, list) else fact}" for name, fact in facts.items())
 
@@ -244,6 +300,9 @@ def _as_it_is(facts: _Facts) -> str:
 _KINDS: Mapping[str, Callable[[_Facts], str]] = {
     "accepted": _accepted,
     "signed": _signed,
+    "arc-sealed": _arc_sealed,
+    "arc-unsealed": _arc_unsealed,
+    "notification": _notification,
     "suppressed": _suppressed,
     "split": _split,
     "route": _route,
@@ -264,6 +323,9 @@ _KINDS: Mapping[str, Callable[[_Facts], str]] = {
     "replayed": _replayed,
     "overdue": _overdue,
     "cut": _cut,
+    "returned": _returned,
+    "reported": _reported,
+    "complaint": _complaint,
 }
 
 

@@ -8,11 +8,11 @@ leaves, so nothing that a sender wrote can end a field, and no line is longer th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import chain
 from typing import NamedTuple
 
+from email_core.message.dates import date_text
 from email_core.message.draft import Attachment, Draft
 from email_core.message.encoded_words import address_field, ascii_file_name, fold_unstructured, parameter, structured_field
 from email_core.message.headers import (
@@ -30,8 +30,6 @@ from email_core.message.html_text import text_from_html
 from email_core.message.limits import MAX_HTML_READ
 from email_core.message.text_body import BOUNDARY_MARK, encode_text
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # ACS documents x-priority and x-msmail-priority; Importance (RFC 2156 section 5.3.4) is what new clients read.
 _IMPORTANCE = {
     "1": "high", "2": "high", "3": "normal", "4": "low", "5": "low", "high": "high", "normal": "normal", "low": "low",
@@ -58,7 +56,7 @@ def compose(draft: Draft, *, message_id: str, date: float) -> bytes:
 
 def _message_fields(draft: Draft, message_id: str, date: float) -> list[bytes]:
     _refuse_bad_texts(draft, message_id)
-    fields = [b"Date: " + _date(date), address_field("From", [draft.sender])]
+    fields = [f"Date: {date_text(date)}".encode(), address_field("From", [draft.sender])]
     if draft.to:
         fields.append(address_field("To", draft.to))
     if draft.cc:
@@ -88,12 +86,6 @@ def _refuse_bad_texts(draft: Draft, message_id: str) -> None:
     for fault in faults:
         if fault:
             raise HeaderInjection(f"a header text {fault}")
-
-
-def _date(seconds: float) -> bytes:
-    at = datetime.fromtimestamp(seconds, UTC)
-    day, month = _DAYS[at.weekday()], _MONTHS[at.month - 1]
-    return f"{day}, {at.day} {month} {at.year:04} {at.hour:02}:{at.minute:02}:{at.second:02} +0000".encode()
 
 
 def _importance(headers: Sequence[tuple[str, str]]) -> bytes:

@@ -35,7 +35,7 @@ RESERVED_HEADERS = (
 _reserved = re.compile("|".join(re.escape(name).replace(r"\*", ".*") for name in RESERVED_HEADERS))
 
 # At most one of each in a message (RFC 5322 section 3.6, RFC 2045 for the MIME fields, RFC 8058 for List-Unsubscribe).
-_SINGLETONS = frozenset(
+SINGLETONS = frozenset(
     b"from sender reply-to to cc bcc message-id in-reply-to references subject date mime-version content-type "
     b"content-transfer-encoding content-disposition content-id content-description list-unsubscribe "
     b"list-unsubscribe-post".split()
@@ -180,7 +180,7 @@ def check_header_block(block: bytes, *, fields: int | None = None, smtputf8: boo
             raise HeaderInjection(f"a header line is longer than {MAX_LINE} octets")
         if field := _field_start.match(line):
             name = field[1].lower()
-            if name in seen and name in _SINGLETONS:
+            if name in seen and name in SINGLETONS:
                 raise HeaderInjection(f"the header field {name.decode()} appears twice")
             seen.add(name)
             found += 1

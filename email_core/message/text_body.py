@@ -34,10 +34,8 @@ def encode_text(text: str | bytes) -> TextBody:
     octets = octets.replace(b"\n", b"\r\n")
     if _may_stand_as_it_is(octets):
         return TextBody("7bit", octets)
-    to_quote = len(octets.translate(None, _LITERAL_IN_QUOTED_PRINTABLE))
-    # Lengths with their line ends: 75 octets and "=" to a line here, 76 there.
-    if (len(octets) + 2 * to_quote) * 78 // 75 <= len(octets) * 4 // 3 * 78 // 76:
-        return TextBody("quoted-printable", _quoted_printable(octets))
+    if shorter_in_quoted_printable(octets):
+        return TextBody("quoted-printable", quoted_printable(octets))
     return TextBody("base64", wrapped(b2a_base64(octets, newline=False)) + b"\r\n")
 
 
@@ -48,10 +46,10 @@ def _may_stand_as_it_is(octets: bytes) -> bool:
         return False
     if octets.startswith(b"From ") or b"\nFrom " in octets:
         return False
-    return not _has_long_line(octets)
+    return not has_long_line(octets)
 
 
-def _has_long_line(octets: bytes) -> bool:
+def has_long_line(octets: bytes) -> bool:
     """Whether a line is longer than 998 octets, its CRLF not counted. A list of the lines would take twenty times the text."""
     start, longest = 0, MAX_LINE + len(b"\r\n")
     while len(octets) - start > longest:
@@ -61,7 +59,15 @@ def _has_long_line(octets: bytes) -> bool:
     return False
 
 
-def _quoted_printable(octets: bytes) -> bytes:
+def shorter_in_quoted_printable(octets: bytes) -> bool:
+    """Whether quoted-printable makes less of these octets than base64."""
+    to_quote = len(octets.translate(None, _LITERAL_IN_QUOTED_PRINTABLE))
+    # Lengths with their line ends: 75 octets and "=" to a line here, 76 there.
+    return (len(octets) + 2 * to_quote) * 78 // 75 <= len(octets) * 4 // 3 * 78 // 76
+
+
+def quoted_printable(octets: bytes) -> bytes:
+    """Text whose lines end with CRLF in quoted-printable (RFC 2045 section 6.7); the CRLFs stay line ends."""
     # Told that this is text, binascii keeps CRLF and quotes blanks at line ends. It leaves three things to us: a line
     # whose quoted blank makes it one octet too long; "From " at the start of a line, which mail stores change to
     # ">From ", breaking the signature; and a dot alone behind a soft line break, which only SMTP may see as an end.

@@ -10,15 +10,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from email_core.signing.canonical import NotAHeader, canonical_body, canonical_fields
+from email_core.signing.signature_field import signature_field
 
 # Listed in h= once more than they occur, so that a field added on the way breaks the signature instead of showing the
 # recipient another sender, subject, structure or unsubscribe link (RFC 6376 section 8.15; RFC 8058 section 4 for the last two).
@@ -62,13 +61,10 @@ SIGNED_WHEN_PRESENT = (
 )
 
 LEAST_RSA_BITS = 1024  # RFC 8301 section 3.2: verifiers take nothing below as signed
-LINE_LENGTH = 78  # RFC 5322 section 2.1.1, without the CRLF
 MOST_SECONDS = 10**12 - 1  # RFC 6376 section 3.5: t= and x= have at most 12 digits
 
 _NAME = r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 _dns_name = re.compile(_NAME)
-_rsa_padding = PKCS1v15()
-_sha256 = hashes.SHA256()
 
 
 class SigningError(Exception):
@@ -175,34 +171,4 @@ def _signature(
         b"%b;" % names[-1],
         b" bh=%b;" % body_hash,
     ]
-    value = _folded(tags) + b"\r\n b="
-    # The field signs itself with an empty b= and without its CRLF (RFC 6376 section 3.7). A fold is one space here, as
-    # the relaxed algorithm makes of it; nothing else in the value would change.
-    signed = signed_fields + b"dkim-signature:" + value.replace(b"\r\n ", b" ").lstrip(b" ")
-    if isinstance(key.private_key, RSAPrivateKey):
-        signature = key.private_key.sign(signed, _rsa_padding, _sha256)
-    else:
-        # RFC 8463 section 3: PureEdDSA over the SHA-256 hash.
-        signature = key.private_key.sign(hashlib.sha256(signed).digest())
-    return b"DKIM-Signature:%b%b\r\n" % (value, _broken(base64.b64encode(signature), len(b" b=")))
-
-
-def _folded(tags: Iterable[bytes]) -> bytes:
-    """The tags joined, with a fold before each that would not fit its line; RFC 6376 section 3.5 allows one at each of them."""
-    folded = bytearray()
-    column = len(b"DKIM-Signature:")
-    for tag in tags:
-        if column + len(tag) > LINE_LENGTH:
-            tag = tag.lstrip(b" ")
-            folded += b"\r\n "
-            column = 1
-        folded += tag
-        column += len(tag)
-    return bytes(folded)
-
-
-def _broken(text: bytes, column: int) -> bytes:
-    """Base64 folded anywhere, the first line beginning at a column."""
-    first = LINE_LENGTH - column
-    rest = range(first, len(text), LINE_LENGTH - 1)
-    return b"\r\n ".join([text[:first], *(text[start : start + LINE_LENGTH - 1] for start in rest)])
+    return signature_field(b"DKIM-Signature", tags, key.private_key, signed_fields)

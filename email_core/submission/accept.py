@@ -6,6 +6,7 @@ Operation-Id; killed after, the pipeline owes every recipient one final outcome.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from email_core import maillog
@@ -15,10 +16,10 @@ from email_core.delivery.rows import MessageFacts
 from email_core.delivery.spool import Spool
 from email_core.domains.directory import Directory
 from email_core.domains.documents import Limit
-from email_core.domains.sending import CommunicationService, SendingDomain
+from email_core.domains.sending import CommunicationService
 from email_core.errors import LimitReached, LimitTooSmall, OperationReused
 from email_core.message.draft import Draft, encode_draft
-from email_core.submission.limits import Counted, Limits, scopes_of
+from email_core.submission.limits import Counted, Limits, Scope, scopes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,21 @@ class Submission:
     api_version: str = ""
     key_name: str = ""
     key_limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A message of either door whose sender may send it: what is stored of it, and the limits that it is under.
+
+    `content` is the stored form of a Draft or a MimeDraft.
+    """
+
+    service: CommunicationService
+    operation_id: str
+    facts: MessageFacts
+    entries: tuple[Entry, ...]
+    scopes: Sequence[Scope]
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +76,6 @@ async def accept(
     """
     draft = submission.draft
     domain = await directory.sending_domain(submission.service, draft.sender)
-    message = f"{submission.service.key}:{submission.operation_id}"
     facts = MessageFacts(
         accepted_at=now,
         expires_at=now + (draft.time_to_live or time_to_live),
@@ -71,29 +86,41 @@ async def accept(
         request_hash=submission.request_hash,
         api_version=submission.api_version,
     )
-    entries = recipients(draft)
-    counted = await _counted(spool, limits, submission, domain, message, len(entries))
+    checked = Checked(
+        service=submission.service,
+        operation_id=submission.operation_id,
+        facts=facts,
+        entries=recipients(draft),
+        scopes=scopes_of(submission.service, domain, submission.key_name, submission.key_limits),
+        content=encode_draft(draft),
+    )
+    return await store(spool, limits, checked)
+
+
+async def store(spool: Spool, limits: Limits, checked: Checked) -> Accepted:
+    """Count a checked message, store it and enqueue it. Raises as `accept` does."""
+    facts, entries, operation_id = checked.facts, checked.entries, checked.operation_id
+    message = f"{checked.service.key}:{operation_id}"
+    now = facts.accepted_at
+    counted = await _counted(spool, limits, checked, message)
     story = [TimelineEvent(now, "accepted", {"door": facts.door, "size": facts.size, "recipients": len(entries)})]
-    earlier = await spool.add(message, facts, Ledger(entries, next_attempt_at=now), story, encode_draft(draft))
+    earlier = await spool.add(message, facts, Ledger(entries, next_attempt_at=now), story, checked.content)
     maillog.accepted(message, door=facts.door, size=facts.size, recipients=len(entries), replay=earlier is not None)
     if earlier is None:
-        return Accepted(submission.operation_id, facts.status, now, replay=False)
+        return Accepted(operation_id, facts.status, now, replay=False)
     counted.give_back()  # it counted when it was accepted first
     if earlier.facts.request_hash != facts.request_hash:
-        raise OperationReused(submission.operation_id)
-    return Accepted(submission.operation_id, earlier.facts.status, earlier.facts.accepted_at, replay=True)
+        raise OperationReused(operation_id)
+    return Accepted(operation_id, earlier.facts.status, earlier.facts.accepted_at, replay=True)
 
 
-async def _counted(
-    spool: Spool, limits: Limits, submission: Submission, domain: SendingDomain, message: str, recipients: int
-) -> Counted:
+async def _counted(spool: Spool, limits: Limits, checked: Checked, message: str) -> Counted:
     """Count a message that is to be accepted. Should storing it fail it stays counted, for it may have been stored.
 
     What was accepted before is repeated whatever the limits say: it costs a point read, and only where they would refuse it.
     """
-    scopes = scopes_of(submission.service, domain, submission.key_name, submission.key_limits)
     try:
-        return await limits.count(scopes, messages=1, recipients=recipients)
+        return await limits.count(checked.scopes, messages=1, recipients=len(checked.entries))
     except (LimitReached, LimitTooSmall):
         if await spool.read(message, with_content=False) is None:
             raise

@@ -8,27 +8,33 @@ ordinary retry schedule: nothing goes out unsigned, and nothing unchecked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from email_core import maillog
 from email_core.clock import Clock
 from email_core.delivery.claim import Claims
 from email_core.delivery.deliver import Deliverer
+from email_core.delivery.dsn_sending import arrange_notices
 from email_core.delivery.ledger import Entry, Ledger, concluded
 from email_core.delivery.outcome import AttemptReport, Disposition, Outcome, TimelineEvent
 from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.settle import Settler, waiting
-from email_core.delivery.spool import SUBMISSIONS, Spool, SpoolItem
+from email_core.delivery.spool import SUBMISSIONS, Spool, SpoolItem, envelope_row
+from email_core.dns.resolver import Resolver
 from email_core.domains.directory import Directory
 from email_core.domains.sending import SendingDomain
 from email_core.errors import ConfigurationMissing, WorkerBusy
 from email_core.message.compose import compose
-from email_core.message.draft import Draft, decode_draft
+from email_core.message.draft import Draft
+from email_core.message.mime_draft import MimeDraft, decode_stored
+from email_core.message.seven_bit import in_seven_bits
 from email_core.message.status import RecipientStatus
 from email_core.settings import Settings
 from email_core.signing.dkim import SigningError, sign
 from email_core.storage import Tables
+from email_core.submission.authenticity import Authenticity, authenticity, signed_and_sealed
 from email_core.submission.suppress import suppressed
 
 SIGNATURE_SLACK = 7 * 24 * 3600.0  # seconds; receivers may verify late (RFC 6376 section 3.5, x=)
@@ -70,6 +76,7 @@ class Preparer:
     settings: Settings
     clock: Clock
     tables: Tables
+    resolver: Resolver
 
     async def prepare(self, item: SpoolItem, *, dequeue_count: int) -> None:
         """Work an item of the queue `submissions`: claim, look up who is suppressed, compose, sign, and deliver or split."""
@@ -107,6 +114,7 @@ class Preparer:
     async def _split(self, row: SpooledRow, ledger: Ledger, ledgers: Sequence[Ledger], prepared: Prepared) -> None:
         """Give each envelope a row of its own; who is suppressed has a final status there."""
         async with self.claims.released_on_fault(row):
+            await self._arrange_notices(row, ledgers, prepared.facts)
             await self.spool.split(
                 row,
                 facts=prepared.facts,
@@ -116,6 +124,17 @@ class Preparer:
                 now=self.clock.now(),
             )
         await self.settler.tell(row, prepared.facts, ledger)
+
+    async def _arrange_notices(self, row: SpooledRow, ledgers: Sequence[Ledger], facts: MessageFacts) -> None:
+        """Have those told of who are suppressed: no attempt of their envelope has to come."""
+        before = {entry.address: entry for entry in row.ledger.entries}
+        for number, each in enumerate(ledgers, 1):
+            envelope = replace(
+                row,
+                row=envelope_row(number),
+                ledger=replace(each, entries=tuple(before[entry.address] for entry in each.entries)),
+            )
+            await arrange_notices(self.spool, self.settings, envelope, each, facts, now=self.clock.now())
 
     async def _prepared(self, row: SpooledRow) -> Prepared | None:
         """The message ready to go; None when it has to wait, because an administrator must provide something."""
@@ -127,7 +146,7 @@ class Preparer:
             return None
 
     async def _signed(self, row: SpooledRow) -> Prepared:
-        draft = decode_draft(await self.spool.content(row))
+        draft = decode_stored(await self.spool.content(row))
         domain = await self.directory.domain(row.facts.domain)
         if domain is None or not domain.verified:
             raise ConfigurationMissing(f"domain {row.facts.domain} is not there or not verified any more")
@@ -146,16 +165,16 @@ class Preparer:
         )
         if len(dropped.outcomes) == len(row.ledger.open_addresses):
             return Prepared(b"", facts, dropped.outcomes, dropped.events)
-        draft = _with_display_name(draft, domain)
-        if row.facts.size > LARGE:
-            signed = await asyncio.to_thread(
-                _composed_and_signed, draft, domain, message_id, row.facts.accepted_at, now, self.settings
-            )
+        make: Callable[[], tuple[bytes, TimelineEvent | None]]
+        if isinstance(draft, MimeDraft):
+            found = await authenticity(draft.message, self.resolver, now=now)
+            make = partial(_signed_as_it_came, draft, domain, found, now, self.settings)
         else:
-            signed = _composed_and_signed(draft, domain, message_id, row.facts.accepted_at, now, self.settings)
+            make = partial(_composed_and_signed, draft, domain, message_id, row.facts.accepted_at, now, self.settings)
+        signed, seal = await asyncio.to_thread(make) if row.facts.size > LARGE else make()
         selectors = ", ".join(f"{key.selector}._domainkey.{key.domain} ({key.algorithm})" for key in domain.signing_keys)
         event = TimelineEvent(now, "signed", {"selectors": selectors, "size": len(signed), "messageId": message_id})
-        return Prepared(signed, facts, dropped.outcomes, (*dropped.events, event), selectors)
+        return Prepared(signed, facts, dropped.outcomes, (*dropped.events, event, *([seal] if seal else [])), selectors)
 
 
 def _first_attempt(row: SpooledRow, prepared: Prepared, report: AttemptReport) -> FirstAttempt:
@@ -184,11 +203,27 @@ def split_by_domain(entries: Sequence[Entry]) -> list[Ledger]:
 
 def _composed_and_signed(
     draft: Draft, domain: SendingDomain, message_id: str, date: float, now: float, settings: Settings
-) -> bytes:
-    message = compose(draft, message_id=message_id, date=date)
+) -> tuple[bytes, None]:
+    message = compose(_with_display_name(draft, domain), message_id=message_id, date=date)
+    return sign(message, domain.signing_keys, now=now, valid_for=_valid_for(draft, settings)) + message, None
+
+
+def _signed_as_it_came(
+    draft: MimeDraft, domain: SendingDomain, found: Authenticity | None, now: float, settings: Settings
+) -> tuple[bytes, TimelineEvent | None]:
+    return signed_and_sealed(
+        in_seven_bits(draft.message),
+        found,
+        domain.signing_keys,
+        authserv_id=settings.platform_domain,
+        now=now,
+        valid_for=_valid_for(draft, settings),
+    )
+
+
+def _valid_for(draft: Draft | MimeDraft, settings: Settings) -> float:
     # A retry sends the same bytes, so the signature must hold for as long as anything can be retried, and a while after.
-    valid_for = (draft.time_to_live or settings.time_to_live) + SIGNATURE_SLACK
-    return sign(message, domain.signing_keys, now=now, valid_for=valid_for) + message
+    return (draft.time_to_live or settings.time_to_live) + SIGNATURE_SLACK
 
 
 def _with_display_name(draft: Draft, domain: SendingDomain) -> Draft:

@@ -16,6 +16,8 @@ from email_core.suppression.address_rows import Lease
 HOUR = 3600.0
 DAY = 24 * HOUR
 STEPS = (24 * HOUR, 48 * HOUR, 96 * HOUR, 7 * DAY, 14 * DAY)  # ACS Email, managed suppression list
+COMPLAINT = "complaint"  # the bounce class of a lease that a complaint began
+COMPLAINT_LEASE = 90 * DAY
 MEMORY = 30 * DAY  # how long a bounce counts towards those that a rule wants before it believes them
 REPLY_LENGTH = 300  # characters
 CLOCK_TOLERANCE = HOUR  # by which the clocks of two workers may differ
@@ -45,7 +47,10 @@ class Bounce:
 
 def is_held(lease: Lease | None, now: float) -> bool:
     """Whether mail to the address is held back. A lease that ends later than any can was written by a clock that was ahead."""
-    return lease is not None and now < lease.until <= now + STEPS[-1] + CLOCK_TOLERANCE
+    if lease is None:
+        return False
+    longest = COMPLAINT_LEASE if lease.bounce_class == COMPLAINT else STEPS[-1]
+    return now < lease.until <= now + longest + CLOCK_TOLERANCE
 
 
 def bounced(lease: Lease | None, bounce: Bounce) -> Lease | None:

@@ -24,6 +24,7 @@ from email_core.suppression.address_rows import (
     partition_of,
 )
 from email_core.suppression.address_table import MOST_TRIES, change_row, for_each, pause, read_row, store_row
+from email_core.suppression.complaints import Complaint, complained
 from email_core.suppression.leases import MEMORY, Bounce, bounced, withheld
 
 PREFIX = "managed:"
@@ -56,6 +57,10 @@ class ManagedList:
     async def bounced(self, address: Address, bounce: Bounce) -> Lease | None:
         """Note a bounce that says that the address takes no mail; the lease as it is then."""
         return await self._change(address, lambda lease: bounced(lease, bounce))
+
+    async def complained(self, address: Address, complaint: Complaint) -> Lease | None:
+        """Note that a recipient complained; the lease as it is then."""
+        return await self._change(address, lambda lease: complained(lease, complaint))
 
     async def withheld(self, address: Address, message: str, now: float) -> Lease | None:
         """Note that a message to the address was held back; the lease as it is then, None when somebody took it off."""

@@ -10,9 +10,10 @@ from typing import Protocol
 import azure.functions as func
 
 from email_core import maillog
+from email_core.delivery.dsn_sending import NOTICES
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, SpoolItem
 from email_core.domains.tasks import ADMINISTRATION
-from email_core.errors import StorageRefused, StorageUnavailable
+from email_core.errors import ConfigurationMissing, StorageRefused, StorageUnavailable
 from email_core.services import Services, Worker
 
 STORAGE = "AzureWebJobsStorage"
@@ -46,6 +47,14 @@ def register(app: func.FunctionApp, worker: Worker) -> None:
     async def on_delivery_poison(msg: func.QueueMessage) -> None:
         await _keep(worker, DELIVERIES, msg)
 
+    @app.queue_trigger(arg_name="msg", queue_name=NOTICES, connection=STORAGE)
+    async def on_notice(msg: func.QueueMessage) -> None:
+        await notify(await worker.services(), _text(msg))
+
+    @app.queue_trigger(arg_name="msg", queue_name=f"{NOTICES}-poison", connection=STORAGE)
+    async def on_notice_poison(msg: func.QueueMessage) -> None:
+        maillog.notice_given_up(_text(msg), tries=msg.dequeue_count or 1)
+
     @app.queue_trigger(arg_name="msg", queue_name=ADMINISTRATION, connection=STORAGE)
     async def on_administration(msg: func.QueueMessage) -> None:
         await administer(await worker.services(), _text(msg))
@@ -54,6 +63,15 @@ def register(app: func.FunctionApp, worker: Worker) -> None:
     async def on_administration_poison(msg: func.QueueMessage) -> None:
         # Nothing is lost with it: what is still to be done is written in the resource, and the daily timer puts it again.
         maillog.task_given_up(_text(msg), item=str(msg.id), tries=msg.dequeue_count or 1)
+
+
+async def notify(services: Services, text: str) -> None:
+    """Work an item of the queue `notices`. When storage is away, or the platform has no keys yet, it keeps its tries."""
+    try:
+        await services.notifier.work(SpoolItem.decode(text))
+    except (StorageUnavailable, StorageRefused, ConfigurationMissing) as fault:
+        maillog.fault(NOTICES, error=fault)
+        await services.storage.queues.enqueue(NOTICES, text, delay=POSTPONED_SECONDS)
 
 
 async def administer(services: Services, text: str) -> None:

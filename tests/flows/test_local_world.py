@@ -26,7 +26,7 @@ from tests.kit.waiting import wait_until
 pytestmark = pytest.mark.peers
 
 ROOT = Path(__file__).resolve().parents[2]
-_NEEDED = ("local", "email_core", "function_app.py", "host.json", "node_modules")
+_NEEDED = ("local", "email_core", "smtp_relay", "function_app.py", "host.json", "node_modules")
 
 
 @pytest.fixture
@@ -155,6 +155,7 @@ def test_up_is_ready_answers_and_stops_at_once_with_ctrl_c(checkout: Path) -> No
     assert variables["COMMUNICATION_CONNECTION_STRING_EMAIL"] in out
     stopped = [line for line in out.splitlines() if line.startswith("Stopp")]
     assert stopped == [
+        "Stopping the SMTP server",
         "Stopping the functions host",
         "Stopping the capture sink",
         "Stopping Azurite",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from email_core.administration.provision import CONTAINERS, QUEUES, TABLES, Provisioner
+from email_core.delivery.dsn_sending import NOTICES
 from email_core.delivery.rows import SpooledRow
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, SpoolItem
 from email_core.domains.records import DnsRecord
@@ -53,7 +54,7 @@ class NotingQueues(Queues):
 
     async def enqueue(self, queue: str, text: str, *, delay: float = 0.0) -> None:
         await super().enqueue(queue, text, delay=delay)
-        if queue in (SUBMISSIONS, DELIVERIES):
+        if queue in (SUBMISSIONS, DELIVERIES, NOTICES):
             self.noted.append(Noted(queue, SpoolItem.decode(text), delay))
 
 
@@ -98,7 +99,9 @@ class Pipeline:
         """Work an item once its delay has passed."""
         self.clock.advance(noted.delay)
         self.worked.append(noted)
-        if noted.queue == SUBMISSIONS:
+        if noted.queue == NOTICES:
+            await self.services.notifier.work(noted.item)
+        elif noted.queue == SUBMISSIONS:
             await self.services.preparer.prepare(noted.item, dequeue_count=dequeue_count)
         else:
             await self.services.deliverer.deliver(noted.item, dequeue_count=dequeue_count)

@@ -42,6 +42,7 @@ from email_core.storage import Storage, StoredEntity
 from email_core.submission.accept import Submission, accept
 from email_core.submission.limits import Limits
 from email_core.submission.prepare import Preparer
+from tests.kit.dns_zone import ZoneResolver
 from tests.kit.drafts import a_draft, an_address, an_attachment
 from tests.kit.simulated_host import SimulatedHost, SimulatedWorker
 from tests.kit.simulated_storage import Died, FaultMix, Faults, Place, QueuedItem, SimulatedStorage
@@ -176,8 +177,10 @@ class _Simulation:
         settler = Settler(storage, self._spool, settings, self._clock)
         courier = cast(Courier, SimulatedCourier(chance, self._faults, settings, self._note_send))
         deliverer = Deliverer(self._spool, claims, settler, courier, VERP_KEYS)
-        preparer = Preparer(self._spool, claims, self._directory, deliverer, settler, settings, self._clock, storage.tables)
-        keeper = PoisonKeeper(storage, self._spool, self._clock)
+        preparer = Preparer(
+            self._spool, claims, self._directory, deliverer, settler, settings, self._clock, storage.tables, ZoneResolver({})
+        )
+        keeper = PoisonKeeper(storage, self._spool, self._clock, settings)
         sweeper = Sweeper(storage, self._spool, self._clock, settings.claim_seconds)
         self._host = SimulatedHost(self._storage.queues, SimulatedWorker(claims, preparer, deliverer, keeper, sweeper))
         self._storage.queues.vanishes = self._vanishes

@@ -1,4 +1,4 @@
-// Judges a message the way a receiver would, with mailauth: DKIM, SPF and DMARC, strictly by their RFCs.
+// Judges a message the way a receiver would, with mailauth: DKIM, SPF, DMARC and ARC, strictly by their RFCs.
 // node verify_mail.mjs --dns 127.0.0.1:5353 --ip CLIENT --helo NAME --sender REVERSE_PATH [--at SECONDS] < message > verdict.json
 
 import { promises as dns } from "node:dns";
@@ -37,13 +37,13 @@ if (values.at) {
 const resolver = new dns.Resolver({ timeout: 2000, tries: 2 });
 resolver.setServers([values.dns]);
 
-const { dkim, spf, dmarc, headers } = await mailauth.authenticate(await buffer(process.stdin), {
+const { dkim, spf, dmarc, arc, headers } = await mailauth.authenticate(await buffer(process.stdin), {
   ip: values.ip,
   helo: values.helo,
   sender: values.sender,
   mta: "verifier.test",
   resolver: (name, type) => resolver.resolve(name, type),
-  disableArc: true,
+  disableArc: false,
   disableBimi: true,
   strict: true,
 });
@@ -68,6 +68,7 @@ const verdict = {
     policy: dmarc?.policy ?? "",
     alignment: dmarc?.alignment ?? {},
   },
+  arc: { result: arc?.status?.result ?? "none", comment: arc?.status?.comment ?? "", instance: arc?.i || 0 },
   headers,
 };
 process.stdout.write(JSON.stringify(verdict));

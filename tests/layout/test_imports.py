@@ -21,7 +21,7 @@ ALLOWED = {
         "data_plane", "management", "auth", "submission", "delivery", "domains", "suppression", "engagement", "events",
         "insights", "explain", "services", "administration",
     },
-    "submission": {"hygiene", "signing", "message", "suppression", "engagement", "domains", "storage", "delivery"},
+    "submission": {"hygiene", "signing", "message", "suppression", "engagement", "domains", "storage", "delivery", "dns"},
     "delivery": {"message", "suppression", "events", "insights", "dns", "storage"},
     "events": {"message", "storage", "dns"},
     "insights": {"message", "storage", "dns"},
@@ -39,6 +39,9 @@ ALLOWED = {
     "dns": set(),
     "storage": set(),
     "explain": {"delivery", "message"},
+    "smtp_relay": {
+        "submission", "delivery", "domains", "suppression", "auth", "message", "management", "administration", "services",
+    },
     "local": {"function_app", "storage", "auth", "domains", "data_plane", "message", "delivery", "explain", "dns", "services",
         "administration", "management",
     },
@@ -60,6 +63,10 @@ PURE_MODULES = (
     "email_core.auth.hmac_access_key", "email_core.delivery.outcome", "email_core.delivery.reply",
     "email_core.delivery.retry_schedule", "email_core.delivery.verp", "email_core.delivery.tls_policy",
     "email_core.delivery.simulator", "email_core.delivery.bounce_classes", "email_core.delivery.mta_sts",
+    "email_core.delivery.mime_parts", "email_core.delivery.status_report", "email_core.delivery.bounce_words",
+    "email_core.delivery.bounce_report", "email_core.delivery.arf_report", "email_core.delivery.returned",
+    "email_core.suppression.complaints", "email_core.suppression.unsubscribe_token",
+    "email_core.delivery.dsn", "email_core.delivery.dsn_due",
 )  # fmt: skip
 IMPURE_IMPORTS = (
     "aiohttp", "aiosmtplib", "asyncio", "azure", "concurrent", "dns", "http.client", "http.server", "logging",
@@ -74,7 +81,7 @@ NOT_STORAGE = {"email_core.dns.azure_zone", "local.entra_token"}
 
 
 def core() -> tuple[Source, ...]:
-    return sources("email_core", "function_app.py")
+    return sources("email_core", "function_app.py", "smtp_relay")
 
 
 def unit_of(module: str) -> str:
@@ -82,7 +89,7 @@ def unit_of(module: str) -> str:
     parts = module.split(".")
     if parts[0] == "email_core":
         return parts[1] if len(parts) > 1 else ""
-    return parts[0] if parts[0] in ("function_app", "local") else ""
+    return parts[0] if parts[0] in ("function_app", "smtp_relay", "local") else ""
 
 
 def is_pure(source: Source) -> bool:

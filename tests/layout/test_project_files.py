@@ -31,6 +31,8 @@ QUEUE_FUNCTIONS = {
     "on_delivery": "deliveries",
     "on_submission_poison": "submissions-poison",
     "on_delivery_poison": "deliveries-poison",
+    "on_notice": "notices",
+    "on_notice_poison": "notices-poison",
     "on_administration": "administration",
     "on_administration_poison": "administration-poison",
 }
@@ -181,7 +183,9 @@ def test_sample_settings_name_only_settings_that_exist() -> None:
     assert unknown == []
 
 
-REQUIREMENTS = ("requirements.txt", "requirements-local.txt", "requirements-dev.txt", "bench/requirements.txt")
+REQUIREMENTS = (
+    "requirements.txt", "requirements-local.txt", "requirements-relay.txt", "requirements-dev.txt", "bench/requirements.txt",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REQUIREMENTS)

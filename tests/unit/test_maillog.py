@@ -96,6 +96,14 @@ def test_sweep_and_replay_tell_what_they_put_back(caplog: pytest.LogCaptureFixtu
     ]
 
 
+def test_notifications_name_the_message_that_they_are_about(caplog: pytest.LogCaptureFixture) -> None:
+    maillog.notified("svc:op", notification="7c9e", action="failed", recipients=2)
+    maillog.notice_given_up('{"m": "svc:op"}' + "x" * 1000, tries=5)
+    assert caplog.messages[0] == "notified message=svc:op notification=7c9e action=failed recipients=2"
+    assert caplog.messages[1].startswith("notice-given-up item=")
+    assert len(caplog.messages[1]) < 600
+
+
 def test_audited_names_the_head_of_the_chain_so_that_it_can_be_compared(caplog: pytest.LogCaptureFixture) -> None:
     maillog.audited("chain", sequence=7, operation="Domains_Delete", hash="ab" * 32)
     assert caplog.messages == [f"audited chain=chain sequence=7 operation=Domains_Delete hash={'ab' * 32}"]
@@ -149,3 +157,28 @@ def test_managed_list_tells_why_how_often_and_until_when_with_the_address_masked
     maillog.managed_list("svc:op", "ann@fabrikam.test", **facts, withheld=0, until=0.0)  # type: ignore[arg-type]
     begin = "managed-list message=svc:op recipient=a***@fabrikam.test bounce_class=invalid_recipient bounces=1"
     assert caplog.messages == [f"{begin} withheld=2 until=2026-09-21T14:13:20+00:00", f"{begin} withheld=0"]
+
+
+def test_mail_that_came_back_names_its_message_and_no_address(caplog: pytest.LogCaptureFixture) -> None:
+    maillog.inbound("svc:op", kind="feedback abuse", became="changed", request="4ced", reporter="mx.fabrikam.test")
+    line = 'inbound message=svc:op kind="feedback abuse" became=changed reporter=mx.fabrikam.test request=4ced'
+    assert caplog.messages == [line]
+
+
+def test_smtp_server_tells_who_logged_in_what_was_refused_and_how_its_certificate_is(caplog: pytest.LogCaptureFixture) -> None:
+    maillog.relay_started("0.0.0.0", ports="submission:587 tls:465", expires=1_790_000_000.0)
+    maillog.logged_in("4ced", client="192.0.2.1", user="ann@contoso.com", mechanism="PLAIN")
+    maillog.login_refused("4ced", client="192.0.2.1", user="ann", mechanism="LOGIN", reason="wrong password")
+    maillog.certificate("/tls/tls.crt", expires=1_790_000_000.0, problem="it has expired")
+    maillog.certificate("/tls/tls.crt", expires=1_790_000_000.0, problem="")
+    maillog.relay_stopped(connections=3, cut=1)
+    until = "expires=2026-09-21T14:13:20+00:00"
+    assert caplog.messages == [
+        f'relay-started host=0.0.0.0 ports="submission:587 tls:465" {until}',
+        "logged-in connection=4ced client=192.0.2.1 user=a***@contoso.com mechanism=PLAIN",
+        'login-refused connection=4ced client=192.0.2.1 user=ann mechanism=LOGIN reason="wrong password"',
+        f'certificate file=/tls/tls.crt {until} problem="it has expired"',
+        f"certificate file=/tls/tls.crt {until}",
+        "relay-stopped connections=3 cut=1",
+    ]
+    assert [record.levelname for record in caplog.records] == ["INFO", "INFO", "WARNING", "ERROR", "INFO", "INFO"]

@@ -35,6 +35,8 @@ def test_settings_retry_pauses_are_seconds_with_commas_between() -> None:
         ("POSTRIDER_ACS_LIMITS", "maybe"),
         ("POSTRIDER_CONFIGURATION_SECONDS", "61"),
         ("POSTRIDER_PROXY_HOPS", "11"),
+        ("POSTRIDER_SMTP_DSN", "always"),
+        ("POSTRIDER_SMTP_TLS_PORT", "65536"),
     ],
 )
 def test_settings_wrong_value_is_named_with_its_rule_and_what_was_found(name: str, value: str) -> None:

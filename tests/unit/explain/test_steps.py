@@ -52,6 +52,9 @@ ROWS: list[tuple[str, dict[str, object], str]] = [
     ("replayed", {"item": "7", "recipients": 1, "attempt": 3}, "The operator has it worked again for 1 recipient."),
     ("overdue", {"seconds": 1200, "attempt": 1, "queue": "deliveries"}, "Nobody had worked it when it was due, 20 minutes late: it is put back into the queue."),
     ("cut", {"events": 400}, "More happened at this try than is kept (400 lines)."),
+    ("arc-sealed", {"dkim": ["pass a.test", "fail b.test"], "arc": "pass", "instance": 2}, "It came with signatures of others (DKIM: pass a.test, fail b.test; ARC: pass), and was sealed (ARC) as hop 2."),
+    ("arc-unsealed", {"dkim": [], "arc": "fail", "instance": 1, "why": "the body was changed"}, "It came with signatures of others (DKIM: none; ARC: fail), and was not sealed (ARC): the body was changed."),
+    ("notification", {"about": "op", "action": "failed", "size": 900}, "Made and signed by the platform: it tells that op has the state failed."),
     ("sealed", {"seal": "red", "hosts": ["a", "b"], "count": 3}, "sealed: seal=red, hosts=a, b, count=3"),
     ("sealed", {}, "sealed"),
 ]  # fmt: skip

@@ -103,6 +103,11 @@ VARIABLES = {
     "RECIPIENT_ADDRESS": "delivered@simulator.postrider.test",
     "POSTRIDER_ENDPOINT": "https://localhost:7443",
     "POSTRIDER_ENDPOINT_HTTP": "http://localhost:7071",
+    "SMTP_HOST": "localhost",
+    "SMTP_PORT": "1587",
+    "SMTP_TLS_PORT": "1465",
+    "SMTP_USERNAME": "local",
+    "SMTP_PASSWORD": "a-password",
 }
 
 

@@ -1,0 +1,121 @@
+"""Health over plain HTTP on a port of its own: for probes, and for what collects counters. It tells no detail and no secret."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+from contextlib import suppress
+
+from email_core import maillog
+from email_core.domains.resource_store import RESOURCES
+from email_core.errors import EntityMissing, StorageRefused, StorageUnavailable
+from smtp_relay.relay import Relay
+
+CHECK_SECONDS = 5.0  # for storage to answer
+KEPT_SECONDS = 5.0  # how long an answer of storage is told again: who asks for health often must not load it
+_HEAD_SECONDS = 5.0
+_MOST_HEAD = 8 * 1024
+_ABSENT = "health"  # an entity that is never written: reading it proves the way there
+
+_REASONS = {200: "OK", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
+_JSON, _TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Health:
+    """`/health`: the process is alive. `/ready`: it can take mail. `/metrics`: counters."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._server: asyncio.Server | None = None
+        self._storage = ("", -KEPT_SECONDS)  # state, and when it was found out
+
+    async def start(self, host: str, port: int, *, any_port: bool) -> None:
+        """Listen, unless `port` is 0. Raises PortUnavailable."""
+        from smtp_relay.listeners import PortUnavailable
+
+        if not port and not any_port:
+            return
+        try:
+            self._server = await asyncio.start_server(self._serve, host, port, limit=_MOST_HEAD)
+        except OSError as error:
+            why = errno.errorcode.get(error.errno or 0, "") or error
+            raise PortUnavailable(f"port {port} of {host} for health can't be listened on: {why}") from error
+
+    @property
+    def port(self) -> int:
+        return int(self._server.sockets[0].getsockname()[1]) if self._server is not None else 0
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
+            async with asyncio.timeout(_HEAD_SECONDS + CHECK_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+                method, target, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
+                status, kind, body = await self._answer(method, target.partition("?")[0])
+                lines = [
+                    f"HTTP/1.1 {status} {_REASONS[status]}", f"Content-Type: {kind}", f"Content-Length: {len(body)}",
+                    "Cache-Control: no-store", "Connection: close", "", "",
+                ]  # fmt: skip
+                writer.write("\r\n".join(lines).encode() + (b"" if method == "HEAD" else body))
+                await writer.drain()
+        writer.close()
+
+    async def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
+        if method not in ("GET", "HEAD"):
+            return 405, _JSON, b'{"error":"use GET"}'
+        match path:
+            case "/health":
+                return 200, _JSON, b'{"status":"alive"}'
+            case "/ready":
+                checks = await self._checks()
+                ready = all(state == "ok" for state in checks.values())
+                told = {"status": "ready" if ready else "not ready", "checks": checks, "warnings": self._warnings()}
+                return 200 if ready else 503, _JSON, json.dumps(told).encode()
+            case "/metrics":
+                return 200, _TEXT, self._metrics().encode()
+        return 404, _JSON, b'{"error":"there are /health, /ready and /metrics"}'
+
+    async def _checks(self) -> dict[str, str]:
+        usable = self._relay.services.clock.now() < self._relay.certificates.expires
+        return {
+            "storage": await self._storage_state(),
+            "certificate": "ok" if usable else "expired",
+            "draining": "yes" if self._relay.draining else "ok",
+        }
+
+    def _warnings(self) -> list[str]:
+        # A new file that can't be used takes nobody out of service while the certificate before is good.
+        problem = self._relay.certificates.problem
+        return ["the certificate files can't be used, and the certificate before still is; the log says why"] if problem else []
+
+    async def _storage_state(self) -> str:
+        clock = self._relay.services.clock
+        state, since = self._storage
+        if clock.monotonic() - since < KEPT_SECONDS:
+            return state
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self._relay.services.storage.tables.get(RESOURCES, _ABSENT, _ABSENT)
+            state = "ok"
+        except (StorageUnavailable, StorageRefused, EntityMissing, TimeoutError) as error:
+            maillog.fault("smtp-health", error=error)
+            state = "storage does not answer, or refuses; the log has the answer"
+        self._storage = (state, clock.monotonic())
+        return state
+
+    def _metrics(self) -> str:
+        relay = self._relay
+        members = relay.connections.members
+        return relay.counters.text(
+            {
+                ("connections", (("state", "logged-in"),)): members,
+                ("connections", (("state", "stranger"),)): len(relay.connections) - members,
+                ("certificate_expires", ()): relay.certificates.expires,
+                ("certificate_problem", ()): float(bool(relay.certificates.problem)),
+            }
+        )
