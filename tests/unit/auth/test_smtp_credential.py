@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import hashlib
+from typing import Any
 
 import pytest
 
@@ -57,17 +58,17 @@ def test_password_longer_than_is_looked_at_does_not_fit_by_its_beginning() -> No
     assert not verify_password("a" * 1025, stored)
 
 
-def test_password_of_nobody_takes_as_long_as_a_wrong_one() -> None:
+def test_password_of_nobody_costs_the_same_hash_as_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = hash_password("secret")
-    verify_password("x", "")
+    costs: list[tuple[object, ...]] = []
+    scrypt = hashlib.scrypt
 
-    def least(of: str) -> float:
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            verify_password("wrong", of)
-            times.append(time.perf_counter() - start)
-        return min(times)
+    def counted(password: bytes, **parameters: Any) -> bytes:
+        costs.append((len(password), *(parameters[name] for name in ("n", "r", "p", "dklen")), len(parameters["salt"])))
+        return scrypt(password, **parameters)
 
-    wrong, nobody = least(stored), least("")
-    assert 0.5 < nobody / wrong < 2.0
+    monkeypatch.setattr(hashlib, "scrypt", counted)
+    assert not verify_password("wrong", stored)
+    assert not verify_password("wrong", "")
+    assert len(costs) == 2
+    assert costs[0] == costs[1]
