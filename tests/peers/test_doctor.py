@@ -136,7 +136,7 @@ async def test_doctor_on_storage_that_was_never_provisioned_names_what_is_missin
     )
     assert examination.status == 1
     assert examination.of("tables")["found"].startswith("missing: messages, activity, resources")
-    assert examination.of("queues")["found"] == "missing: submissions, deliveries, administration"
+    assert examination.of("queues")["found"] == "missing: submissions, deliveries, administration, notices"
     assert examination.of("blobs")["found"] == "missing: content"
 
 
