@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import secrets
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 LOOPBACK = ("127.0.0.1", "::1")  # a client that is told "localhost" may try either
+# Below the ports that systems give to outgoing connections: one of those may be taken again before anybody listens on it.
+_CHOSEN_FROM = range(20_000, 32_000)
+_TRIES = 2_000
 _LISTENING = "0A"  # the state in /proc/net/tcp
 
 
@@ -62,22 +66,29 @@ def check_free(port: int) -> None:
         opened.close()
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that were free on all loopback addresses a moment ago, all different."""
-    held: list[socket.socket] = []
+def free_ports(count: int, *, in_a_row: bool = False) -> list[int]:
+    """Ports that were free on all loopback addresses a moment ago, all different; `in_a_row`: consecutive numbers.
+
+    Raises RuntimeError when so many cannot be found.
+    """
     ports: list[int] = []
-    try:
-        while len(ports) < count:
-            first = _listening(LOOPBACK[0], 0)
-            held.append(first)
-            port = int(first.getsockname()[1])
-            with contextlib.suppress(PortUnavailable):  # taken on the other address: ask for another
-                held.extend(listen(port, hosts=LOOPBACK[1:]))
-                ports.append(port)
-    finally:
-        for opened in held:
-            opened.close()
-    return ports
+    for _ in range(_TRIES):
+        wanted = count if in_a_row else 1
+        first = random_port()
+        together = range(first, first + wanted)
+        if not ports or together[0] not in ports:
+            with contextlib.suppress(PortUnavailable):
+                for port in together:
+                    check_free(port)
+                ports.extend(together)
+        if len(ports) >= count:
+            return ports
+    raise RuntimeError(f"{count} free ports were not found between {_CHOSEN_FROM.start} and {_CHOSEN_FROM.stop}")
+
+
+def random_port() -> int:
+    """A port number that the system gives to nobody by itself; it may be in use."""
+    return secrets.choice(_CHOSEN_FROM)
 
 
 def holder_of(port: int) -> str:

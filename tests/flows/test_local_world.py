@@ -17,7 +17,7 @@ import pytest
 
 import local.azurite
 from local.environment import read_environment
-from local.ports import PortUnavailable, check_free, free_ports
+from local.ports import free_ports
 from local.world import CAPTURED_RECIPIENT
 from tests.kit.peers import require
 from tests.kit.processes import processes_of_session
@@ -60,19 +60,10 @@ class Command:
         return self.process.returncode, out, errors
 
 
-def two_free_ports() -> int:
-    """The first of two free ports in a row; the second one is often held by a connection that has just been closed."""
-    for port in free_ports(50):
-        with suppress(PortUnavailable):
-            check_free(port + 1)
-            return port
-    raise RuntimeError("no two free ports in a row among fifty")
-
-
 @contextmanager
 def up(checkout: Path) -> Iterator[tuple[Command, dict[str, str]]]:
     """A world that is ready, with its variables; ended whatever happens."""
-    port = two_free_ports()
+    port = free_ports(2, in_a_row=True)[0]
     command = Command(checkout, "up", "--port", str(port))
     environment = checkout / ".local" / "env"
     try:

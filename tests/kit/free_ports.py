@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+from local.ports import random_port
+
 
 def free_port(host: str = "127.0.0.1") -> int:
     """A port that is free for both TCP and UDP on that address at this moment; DNS needs the two under one number."""
@@ -12,11 +14,11 @@ def free_port(host: str = "127.0.0.1") -> int:
             socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram,
         ):
-            stream.bind((host, 0))
-            port = int(stream.getsockname()[1])
+            port = random_port()
             try:
+                stream.bind((host, port))
                 datagram.bind((host, port))
             except OSError:
-                continue  # taken for UDP: ask for another
+                continue  # taken: ask for another
             return port
     raise RuntimeError(f"no port of {host} is free for both TCP and UDP")
