@@ -95,9 +95,11 @@ def managed_list(message: str, recipient: str, *, bounce_class: str, bounces: in
     )  # fmt: skip
 
 
-def inbound(message: str, *, kind: str, became: str, request: str, reporter: str = "") -> None:
-    """Mail that came back to an address of ours; `message` is `-` when it names none."""
-    _write(logging.INFO, "inbound", message=message, kind=kind, became=became, reporter=reporter, request=request)
+def inbound(message: str, *, kind: str, became: str, request: str, reporter: str = "", trouble: str = "") -> None:
+    """Mail that came back to an address of ours; `message` is `-` when it names none, `trouble` what a parser stumbled over."""
+    _write(
+        logging.INFO, "inbound", message=message, kind=kind, became=became, reporter=reporter, request=request, trouble=trouble
+    )
 
 
 def final(message: str, recipient: str, *, status: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,7 @@ def build_services(settings: Settings, clock: Clock, *, storage: Storage | None 
     claims = Claims(spool, clock, settings.claim_seconds)
     room = message_room(settings.max_bytes_in_flight)
     deliverer = Deliverer(spool, claims, settler, courier, sealer.derived_keys("reverse-path"), room)
+    by_platform = functools.partial(_signed_by_platform, directory, clock)
     return Services(
         settings=settings,
         clock=clock,
@@ -94,7 +95,7 @@ def build_services(settings: Settings, clock: Clock, *, storage: Storage | None 
         claims=claims,
         preparer=Preparer(spool, claims, directory, deliverer, settler, settings, clock, storage.tables, resolver),
         deliverer=deliverer,
-        notifier=Notifier(spool, settings, clock, room, notice_words, functools.partial(_signed_by_platform, directory, clock)),
+        notifier=Notifier(spool, settings, clock, room, notice_words, by_platform, storage.tables),
         poison_keeper=PoisonKeeper(storage, spool, clock, settings),
         sweeper=Sweeper(storage, spool, clock, settings.claim_seconds),
         limits=Limits(storage.tables, clock),
@@ -118,10 +119,15 @@ def _administration(settings: Settings, clock: Clock, storage: Storage, sealer: 
 
 
 class Worker:
-    """Builds the services at the first invocation, for a connection belongs to the event loop that uses it."""
+    """Builds the services at the first invocation, for a connection belongs to the event loop that uses it.
+
+    No host tells an app that it ends. Ours and the Functions worker both run it by `asyncio.run`, which closes the
+    asynchronous generators that are left once no task runs any more: the services are what one of them yields.
+    """
 
     def __init__(self) -> None:
         self._services: Services | None = None
+        self._opened: AsyncGenerator[Services, None] | None = None
         self._lock = asyncio.Lock()
 
     async def services(self) -> Services:
@@ -130,11 +136,20 @@ class Worker:
             async with self._lock:
                 if self._services is None:
                     hand_back_large_blocks()
-                    self._services = build_services(load_settings(), SystemClock())
+                    opened = _services_until_closed()
+                    self._services, self._opened = await anext(opened), opened
         return self._services
 
     async def close(self) -> None:
         """Close what was opened; the next invocation would open it again."""
-        services, self._services = self._services, None
-        if services is not None:
-            await services.close()
+        opened, self._services, self._opened = self._opened, None, None
+        if opened is not None:
+            await opened.aclose()
+
+
+async def _services_until_closed() -> AsyncGenerator[Services, None]:
+    services = build_services(load_settings(), SystemClock())
+    try:
+        yield services
+    finally:
+        await services.close()

@@ -127,6 +127,7 @@ class Settings:
     smtp_key: str = ""
     smtp_max_bytes: int = 30 * 1024 * 1024  # of a message by SMTP; ACS: 10 MB, 30 MB on request
     smtp_connections: int = 250  # that have logged in; ACS: of a subscription
+    smtp_user_connections: int = 100  # of those, as one user
     smtp_dsn: str = "asked"  # whether a sender that asked for notifications gets them: asked or never
     smtp_proxy_protocol: bool = False  # a TCP load balancer that sends the header is before the SMTP server
 
@@ -187,6 +188,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         smtp_key=reader.text("POSTRIDER_SMTP_KEY", ""),
         smtp_max_bytes=reader.number("POSTRIDER_SMTP_MAX_BYTES", 30 * 1024 * 1024, 1024, 100 * 1024 * 1024),
         smtp_connections=reader.number("POSTRIDER_SMTP_CONNECTIONS", 250, 1, 10_000),
+        smtp_user_connections=reader.number("POSTRIDER_SMTP_USER_CONNECTIONS", 100, 1, 10_000),
         smtp_dsn=reader.one_of("POSTRIDER_SMTP_DSN", "asked", ("asked", "never")),
         smtp_proxy_protocol=reader.switch("POSTRIDER_SMTP_PROXY_PROTOCOL", False),
     )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+
+READER_GONE = 128 + 13  # SIGPIPE: what a shell says of other programs whose reader has gone
 
 EXIT_CODES = """\
 exit status:
@@ -26,7 +30,8 @@ exit status:
          0 done (domain verify: verified; domain health: not red; audit --verify: the log holds), 1 refused, not found,
          or not so, 3 nothing is running there
   bench    0 measured, 1 something could not be measured
-  all    2 a wrong command line, 69 Python or Node is missing or too old, or an installation failed
+  all    2 a wrong command line, 69 Python or Node is missing or too old, or an installation failed, 141 nobody reads
+         the output any more
 """
 
 
@@ -157,6 +162,25 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     """The exit status; see EXIT_CODES."""
+    with quiet_without_reader():
+        return _run(arguments, root)
+
+
+@contextmanager
+def quiet_without_reader() -> Iterator[None]:
+    """Ends the process with READER_GONE when what is written has no reader any more, as in `| head`."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # at the interpreter's end it is too late to pass over the fault; after --help too
+    except BrokenPipeError:
+        # What is left in the buffer goes nowhere, or the interpreter complains of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(READER_GONE) from None
+
+
+def _run(arguments: Sequence[str], root: Path) -> int:
     line = read_command_line(arguments)
     if line.options.command == "test":
         from local.checks import run_checks

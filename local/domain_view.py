@@ -75,7 +75,9 @@ def record_table(answer: Mapping[str, Any]) -> Iterator[str]:
     records = answer["records"]
     if not records:
         yield f"{answer['domain']}: nothing has to stand in the DNS, its records are the platform's."
-        return
+        records = answer["platformRecords"]
+        if not records:
+            return
     yield f"In the zone {answer['zone']}:"
     rows = [(record["relativeName"], record["ttl"], record["type"], record["purpose"], record["value"]) for record in records]
     yield from table(("NAME", "TTL", "TYPE", "FOR", "VALUE"), rows)

@@ -148,8 +148,8 @@ async def _rows(settings: Settings, message: str) -> tuple[SpooledRow | None, li
     storage = open_storage(settings.storage)
     try:
         spool = Spool(storage)
-        row = await spool.read(message, with_content=False)
-        return row, await spool.envelopes(message) if row and row.facts.envelopes else []
+        row = await spool.shown(message)
+        return row, await spool.envelopes(message, shown=True) if row and row.facts.envelopes else []
     finally:
         await storage.close()
 

@@ -29,7 +29,7 @@ HTTPS_PORT = 7443
 HTTP_PORT = 7071  # as Functions Core Tools
 SUBMISSION_PORT, TLS_PORT = 1587, 1465  # as 587 and 465, which only root may listen on
 _START_SECONDS = 60.0
-_STOP_SECONDS = 30.0  # a little more than the functions host gives to what is running
+_STOP_SECONDS = 40.0  # a little more than the functions host and the SMTP server give to what is running
 
 
 @dataclass(frozen=True, slots=True)

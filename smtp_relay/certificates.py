@@ -92,13 +92,13 @@ def load(certificate: Path, key: Path, now: float) -> Certificate:
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     try:
         leaf = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+        expires, begins = _seconds(leaf.not_valid_after_utc), _seconds(leaf.not_valid_before_utc)
         context.load_cert_chain(certificate, key, password=_no_password)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         why = f"{type(error).__name__}: {error}"
         raise CertificateUnusable(
             f"{certificate} and {key} can't be used: {why}. They must be PEM and belong together"
         ) from error
-    expires, begins = _seconds(leaf.not_valid_after_utc), _seconds(leaf.not_valid_before_utc)
     if now >= expires:
         raise CertificateUnusable(f"{certificate} has expired on {_text(expires)}: put a new certificate there")
     if now < begins:

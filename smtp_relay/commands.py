@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 MAX_COMMAND = 2048  # octets: 512 (RFC 5321 section 4.5.3.1.4), and what SIZE, AUTH, SMTPUTF8 and DSN each add
-MAX_AUTH = 16384  # octets: 12,288 (RFC 4954 section 4.5), and what tokens have grown to since
+MAX_AUTH = 16384  # octets: 12,288 (RFC 4954 section 4), and what tokens have grown to since
 
 # esmtp-keyword and esmtp-value of RFC 5321 section 4.1.2; RFC 6531 section 3.3 lets a value have UTF-8.
 _parameter = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9-]*)(?:=(?P<value>[^\x00-\x20=\x7f]+))?")
@@ -69,7 +69,7 @@ def parse_path(keyword: str, argument: str) -> Path:
 
 
 def parse_size(value: str) -> int:
-    """The octets that a client declares with SIZE (RFC 1870 section 4). Raises SyntaxRefused."""
+    """The octets that a client declares with SIZE (RFC 1870 section 3). Raises SyntaxRefused."""
     if not (value.isascii() and value.isdecimal() and len(value) <= 20):
         raise SyntaxRefused("SIZE must be a number of octets")
     return int(value)

@@ -1,7 +1,8 @@
-"""Which connections there are: how many from one address, how many of strangers, how many that have logged in.
+"""Which connections there are: of strangers, in all and from one address; of those who logged in, in all and of one user.
 
-A stranger that comes when there are too many takes the place of the one that has been here longest without logging in, so
-idle connections keep nobody out.
+Who has logged in counts for its user and no longer for its address, which an office or a cluster shares. A stranger that comes
+when there are too many takes the place of the one that has been here longest without logging in, so idle connections keep
+nobody out.
 """
 
 from __future__ import annotations
@@ -26,15 +27,17 @@ class Connection(Protocol):
 
 
 class Connections:
-    """All connections of a server. `per_address` is for addresses that are known, see `lockout.address_key`."""
+    """All connections of a server. What an address is says `lockout.address_key`."""
 
-    def __init__(self, *, members: int, strangers: int, per_address: int) -> None:
+    def __init__(self, *, members: int, per_user: int, strangers: int, per_address: int) -> None:
         self._most_members = members
+        self._per_user = per_user
         self._most_strangers = strangers
         self._per_address = per_address
         self._strangers: dict[Connection, str] = {}  # in the order in which they came
-        self._members: dict[Connection, str] = {}
-        self._of_address: Counter[str] = Counter()
+        self._members: dict[Connection, str] = {}  # with the names of their users
+        self._of_address: Counter[str] = Counter()  # of strangers
+        self._of_user: Counter[str] = Counter()  # of members
         self._left = asyncio.Event()
 
     def admit(self, connection: Connection, address: str) -> Reply | None:
@@ -50,21 +53,23 @@ class Connections:
         self._of_address[key] += 1
         return None
 
-    def promote(self, connection: Connection) -> bool:
-        """It has logged in; whether there was a place for it."""
-        if len(self._members) >= self._most_members or connection not in self._strangers:
-            return False
-        self._members[connection] = self._strangers.pop(connection)
-        return True
+    def promote(self, connection: Connection, user: str) -> Reply | None:
+        """It has logged in; the reply that says that there is no place for it, or None."""
+        if connection not in self._strangers:
+            return replies.MADE_ROOM
+        if len(self._members) >= self._most_members:
+            return replies.TOO_MANY_LOGINS
+        if self._of_user[user] >= self._per_user:
+            return replies.TOO_MANY_OF_USER
+        _remove(connection, self._strangers, self._of_address)
+        self._members[connection] = user
+        self._of_user[user] += 1
+        return None
 
     def leave(self, connection: Connection) -> None:
         """It is gone; to say so twice does no harm."""
-        for group in (self._strangers, self._members):
-            key = group.pop(connection, None)
-            if key is not None:
-                self._of_address[key] -= 1
-                if not self._of_address[key]:
-                    del self._of_address[key]
+        _remove(connection, self._strangers, self._of_address)
+        _remove(connection, self._members, self._of_user)
         self._left.set()
 
     async def empty(self) -> None:
@@ -84,3 +89,11 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._strangers) + len(self._members)
+
+
+def _remove(connection: Connection, group: dict[Connection, str], numbers: Counter[str]) -> None:
+    key = group.pop(connection, None)
+    if key is not None:
+        numbers[key] -= 1
+        if not numbers[key]:
+            del numbers[key]

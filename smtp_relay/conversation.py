@@ -26,9 +26,17 @@ from smtp_relay.replies import Reply
 from smtp_relay.wire import BLOCK, LineReader, LineTooLong
 
 _BEFORE_TLS = ("EHLO", "HELO", "STARTTLS", "NOOP", "RSET", "QUIT", "HELP", "AUTH")
+_LEAD_NOWHERE = ("EHLO", "HELO", "HELP", "NOOP", "RSET", "VRFY")  # fine now and then, and a burden without an end
 _VERBS = (
     "AUTH", "DATA", "EHLO", "EXPN", "HELO", "HELP", "MAIL", "NOOP", "QUIT", "RCPT", "RSET", "STARTTLS", "VRFY",
 )  # fmt: skip
+
+# Commands whose replies go out with the next one's, when that has come already (RFC 2920 section 3.2): to send them one by one
+# costs more than to find them. No other reply waits, that to a message least of all.
+_GROUPED = ("MAIL", "RCPT")
+_MOST_OWED = 4096  # octets of replies that wait
+
+_IN_A_ROW = 16  # commands of a pipeline, then the others have their turn: nothing else in here waits for anything
 
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd's own, which quotes addresses
 
@@ -60,7 +68,10 @@ class Conversation(SMTP):
         self._limits = relay.options.limits
         self._patience: asyncio.Timeout | None = None  # while a command is waited for
         self._farewell: Reply | None = None
-        self._errors = 0
+        self._errors = 0  # since the last message that was kept
+        self._fruitless = 0  # commands that lead nowhere, since then
+        self._obeyed = 0
+        self._owed = b""  # replies that go out with the next one
         self._began = loop.time()
         self._in_transaction = False
 
@@ -110,6 +121,8 @@ class Conversation(SMTP):
 
     def _close(self) -> None:
         if self.transport is not None:
+            if self._owed:  # our own fault ended it
+                self._writer.write(self._owed)
             self.transport.close()
             # Closing waits for what was written to be read, and a client need not read.
             self.loop.call_later(self._limits.farewell, cast("asyncio.Transport", self.transport).abort)
@@ -127,9 +140,16 @@ class Conversation(SMTP):
             try:
                 verb, argument = parse_line(line)
             except SyntaxRefused as refused:
-                await self._answer(Reply(500, "5.5.2", refused.text))
+                reply = Reply(500, "5.5.2", refused.text)
+                if not line.endswith(b"\r\n"):
+                    # To whoever handed this on, what is behind the LF was no command. It must not be one here.
+                    raise HungUp(reply, linger=True) from None
+                await self._answer(reply)
                 continue
             await self._obey(verb, argument)
+            self._obeyed += 1
+            if self._obeyed % _IN_A_ROW == 0:
+                await asyncio.sleep(0)
             if self.relay.draining and not self._in_transaction:
                 raise HungUp(replies.DRAINING)
 
@@ -157,10 +177,17 @@ class Conversation(SMTP):
         elif not self.visit.secure and self._door.needs_login and verb not in _BEFORE_TLS:
             await self._answer(replies.TLS_FIRST)
         else:
+            self._fruitless += verb in _LEAD_NOWHERE
+            if self._fruitless > self.relay.options.most_errors:
+                raise HungUp(replies.TOO_MUCH_TALK)
             await self._smtp_methods[verb](argument)
 
     async def _say(self, *lines: Reply) -> None:
-        self._writer.write(b"".join(line.encode() for line in lines))
+        await self._write(b"".join(line.encode() for line in lines))
+
+    async def _write(self, octets: bytes) -> None:
+        octets, self._owed = self._owed + octets, b""
+        self._writer.write(octets)
         async with asyncio.timeout(self._limits.write):
             await self._writer.drain()
 
@@ -173,7 +200,10 @@ class Conversation(SMTP):
             self._errors += reply.code >= 500
             if self._errors >= self.relay.options.most_errors:
                 raise HungUp(replies.TOO_MANY_ERRORS)
-        await self._say(reply)
+        if command in _GROUPED and self._lines.has_line and len(self._owed) < _MOST_OWED:
+            self._owed += reply.encode()
+        else:
+            await self._say(reply)
 
     async def _linger(self) -> None:
         """Read what the client still sends, so that it comes to read why: octets that nobody reads make the reply get lost."""
@@ -208,8 +238,7 @@ class Conversation(SMTP):
         elif self._door.needs_login:
             offers.append(f"AUTH {' '.join(MECHANISMS)}")
         lines = "".join(f"250{' ' if offer is offers[-1] else '-'}{offer}\r\n" for offer in offers)
-        self._writer.write(lines.encode("ascii"))
-        return await self._writer.drain()
+        return await self._write(lines.encode("ascii"))
 
     async def smtp_NOOP(self, argument: str) -> None:
         await self._say(replies.OK)

@@ -18,6 +18,7 @@ METRICS = (
     ("refused_total", "counter", "Refusals, by command and enhanced status code."),
     ("bytes_total", "counter", "Octets of messages that were accepted."),
     ("accept_seconds_total", "counter", "Seconds from the final dot to its reply, of all messages together."),
+    ("inbound_total", "counter", "Mail that came back, for each address of ours, by kind and by what became of it."),
     ("certificate_expires", "gauge", "When the certificate in use expires, in seconds since the epoch."),
     ("certificate_problem", "gauge", "1 while the certificate files can't be used and the one before is."),
 )

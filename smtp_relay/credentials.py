@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from email_core.auth.authenticate import TokenRefused
 from email_core.auth.client_address import is_private
+from email_core.auth.entra import LEEWAY
 from email_core.auth.principal import Principal, PrincipalKind, Role
 from email_core.auth.smtp_credential import SmtpLogin, parse_login, verify_password
 from email_core.delivery.capacity import Capacity
-from email_core.domains.documents import SmtpUsernameDocument
+from email_core.domains.documents import Limit, SmtpUsernameDocument
 from email_core.domains.resource_store import ResourceStore
 from email_core.domains.sending import CommunicationService
 from email_core.domains.smtp_names import SmtpNames
@@ -32,7 +34,8 @@ class LoginRefused(Exception):
 class Submitter:
     """Somebody who logged in at `since` (monotonic), and the communication service that mail is sent for.
 
-    `account` is the SMTP username whose password it was, and `stored` its hash; with a token there is none.
+    `account` is the SMTP username that it was, with its `limits`; a token with a name in the form of ACS has none. `stored` is
+    the hash of its password, empty with a token, which holds until `expires`, in seconds since the epoch.
     """
 
     service: CommunicationService
@@ -40,6 +43,8 @@ class Submitter:
     since: float = 0.0
     account: ResourceId | None = None
     stored: str = ""
+    expires: float = math.inf
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +66,21 @@ class Credentials:
         """Whose password it is."""
         accounts = await self._accounts(_checked(name))
         usable = [each for each in accounts if not each.service.local_auth_disabled]
-        async with self._turns.place(0):
-            # One is always tried, so that a name that is not there takes as long as one that is.
-            stored = [each.document.password for each in usable[:MOST_ACCOUNTS]] or [""]
-            fits = await asyncio.to_thread(lambda: [verify_password(password, each) for each in stored])
+        # One is always tried, so that a name that is not there takes as long as one that is.
+        stored = [each.document.password for each in usable[:MOST_ACCOUNTS]] or [""]
+        # A thread goes on when its client goes away, so its turn lasts as long as it does.
+        fits = await asyncio.shield(self._tried(password, stored))
         found = next((account for account, fit in zip(usable, fits, strict=False) if fit), None)
         if found is None:
             if accounts and not usable:
                 raise LoginRefused("local authentication is disabled for its service")
             raise LoginRefused("wrong password" if accounts else "no such user")
         _check_reach(found.service, client)
-        account = parse_resource_id(found.document.id)
-        now = self._services.clock.monotonic()
-        return Submitter(found.service, found.document.username, now, account, found.document.password)
+        return replace(self._submitter(found.service, found.document), stored=found.document.password)
+
+    async def _tried(self, password: str, stored: Sequence[str]) -> list[bool]:
+        async with self._turns.place(0):
+            return await asyncio.to_thread(lambda: [verify_password(password, each) for each in stored])
 
     async def by_token(self, name: str, token: str, client: str) -> Submitter:
         """Whose token of Entra it is; the caller must be the application of the name, and have the role Sender."""
@@ -82,32 +89,47 @@ class Credentials:
             caller = await self._services.authenticator.bearer(f"Bearer {token}", self._services.clock.now())
         except TokenRefused as refused:
             raise LoginRefused(refused.reason) from refused
-        for service, application, tenant in await self._services_of(login):
+        for service, application, tenant, document in await self._services_of(login):
             if _is_caller(caller, application, tenant) and caller.may(Role.SENDER, service.resource_id):
                 _check_reach(service, client)
-                return Submitter(service, name.strip(), self._services.clock.monotonic())
+                return replace(self._submitter(service, document, name.strip()), expires=caller.expires)
         raise LoginRefused(f"{caller.name} is not the application of that name, or lacks the role Sender")
 
-    async def renewed(self, submitter: Submitter) -> Submitter:
+    async def renewed(self, submitter: Submitter, client: str) -> Submitter:
         """Somebody who logged in a while ago, as of now: connections are kept, and passwords and services change meanwhile."""
         known = await self._services.directory.services()
         service = next((each for each in known if each.key == submitter.service.key), None)
         if service is None:
             raise LoginRefused("its service is gone")
+        if self._services.clock.now() >= submitter.expires + LEEWAY:
+            raise LoginRefused("its token has expired meanwhile")
+        _check_reach(service, client)
         now = self._services.clock.monotonic()
         if submitter.account is None or now - submitter.since < self._services.settings.configuration_seconds:
             return replace(submitter, service=service)
         resource = await self._store.get(submitter.account, SmtpUsernameDocument)
-        if resource is None or resource.document.password != submitter.stored or service.local_auth_disabled:
+        if resource is None:
+            raise LoginRefused("its SMTP username is gone")
+        document = resource.document
+        if submitter.stored and (document.password != submitter.stored or service.local_auth_disabled):
             raise LoginRefused("its password is another one now, or is gone")
-        return replace(submitter, service=service, since=now)
+        return replace(submitter, service=service, user=document.username, since=now, limits=document.limits)
 
-    async def _services_of(self, login: SmtpLogin) -> list[tuple[CommunicationService, str, str]]:
-        """What a name stands for: services, each with the application and the tenant that may use it under that name."""
+    def _submitter(self, service: CommunicationService, document: SmtpUsernameDocument | None, name: str = "") -> Submitter:
+        now = self._services.clock.monotonic()
+        if document is None:
+            return Submitter(service, name, now)
+        return Submitter(service, document.username, now, parse_resource_id(document.id), limits=document.limits)
+
+    async def _services_of(self, login: SmtpLogin) -> list[tuple[CommunicationService, str, str, SmtpUsernameDocument | None]]:
+        """What a name stands for: services, each with the application and the tenant that may use it under that name.
+
+        The last is the SMTP username when it is one.
+        """
         if not login.username:
-            return [(service, login.application, login.tenant) for service in await self._named(login.resource)]
-        accounts = await self._accounts(login)
-        return [(each.service, each.document.entra_application_id, each.document.tenant_id) for each in accounts]
+            return [(service, login.application, login.tenant, None) for service in await self._named(login.resource)]
+        found = [(each.service, each.document) for each in await self._accounts(login)]
+        return [(service, document.entra_application_id, document.tenant_id, document) for service, document in found]
 
     async def _accounts(self, login: SmtpLogin) -> list[_Account]:
         if login.username:

@@ -35,6 +35,8 @@ class Door(Protocol):
 
     needs_login: bool
     max_bytes: int  # octets of a message
+    kept_bytes: int  # of them from its beginning on; what is behind is read and forgotten
+    max_line: int  # octets of a line without CRLF
 
     def reset(self) -> None:
         """Forget the transaction."""
@@ -46,5 +48,5 @@ class Door(Protocol):
         """RCPT: the forward-path and all of its parameters."""
 
     async def message(self, content: BinaryIO, size: int) -> Reply:
-        """The whole message after the final dot, of `size` octets: lines end with CRLF, dots are unstuffed. The file is closed
-        by the caller. A reply below 400 promises that the message is kept."""
+        """The message after the final dot, of `size` octets: lines end with CRLF, dots are unstuffed. The file has what is kept
+        of it, and is closed by the caller. A reply below 400 promises that the message is kept."""

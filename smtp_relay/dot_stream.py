@@ -17,13 +17,17 @@ class StrayOctet(Exception):
 
 
 class LineTooLong(Exception):
-    """A line of the message is longer than MAX_LINE."""
+    """A line of the message is longer than it may be."""
 
 
 class DotStream:
-    """Fed with blocks as they come; `ended` once the final dot has come, and `rest` is then what came behind it."""
+    """Fed with blocks as they come; `ended` once the final dot has come, and `rest` is then what came behind it.
 
-    def __init__(self) -> None:
+    `most_line`: octets of a line without CRLF.
+    """
+
+    def __init__(self, most_line: int = MAX_LINE) -> None:
+        self._most_line = most_line
         self.ended = False
         self.rest = b""
         self._open_line = b""  # always from the beginning of a line on
@@ -41,25 +45,25 @@ class DotStream:
         else:
             whole = octets.rfind(b"\r\n") + 2 if b"\r\n" in octets else 0
             lines, self._open_line = octets[:whole], octets[whole:]
-        _check_lines(lines)
-        _check_open_line(self._open_line)
+        _check_lines(lines, self._most_line)
+        _check_open_line(self._open_line, self._most_line)
         return lines.removeprefix(b".").replace(b"\r\n.", b"\r\n")
 
     def _end(self, octets: bytes, dot: int) -> None:
         self.ended, self.rest, self._open_line = True, octets[dot + 3 :], b""
 
 
-def _check_lines(lines: bytes) -> None:
+def _check_lines(lines: bytes, most: int) -> None:
     ends = lines.count(b"\r\n")
     if ends != lines.count(b"\r") or ends != lines.count(b"\n") or b"\0" in lines:
         raise StrayOctet
     # A stuffed dot does not count (RFC 5321 section 4.5.3.1.6).
-    if lines and max(map(len, lines.removeprefix(b".").replace(b"\r\n.", b"\r\n").split(b"\r\n"))) > MAX_LINE:
+    if lines and max(map(len, lines.removeprefix(b".").replace(b"\r\n.", b"\r\n").split(b"\r\n"))) > most:
         raise LineTooLong
 
 
-def _check_open_line(line: bytes) -> None:
+def _check_open_line(line: bytes, most: int) -> None:
     if b"\n" in line or b"\r" in line[:-1] or b"\0" in line:
         raise StrayOctet
-    if len(line.removeprefix(b".").removesuffix(b"\r")) > MAX_LINE:
+    if len(line.removeprefix(b".").removesuffix(b"\r")) > most:
         raise LineTooLong

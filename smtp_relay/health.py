@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
+import math
 from contextlib import suppress
 
 from email_core import maillog
 from email_core.domains.resource_store import RESOURCES
 from email_core.errors import EntityMissing, StorageRefused, StorageUnavailable
+from smtp_relay.listeners import listening_on
 from smtp_relay.relay import Relay
 
 CHECK_SECONDS = 5.0  # for storage to answer
 KEPT_SECONDS = 5.0  # how long an answer of storage is told again: who asks for health often must not load it
 _HEAD_SECONDS = 5.0
 _MOST_HEAD = 8 * 1024
+_MOST_AT_ONCE = 50  # probes: each takes a file descriptor, and mail needs those
 _ABSENT = "health"  # an entity that is never written: reading it proves the way there
 
 _REASONS = {200: "OK", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
@@ -28,19 +30,15 @@ class Health:
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self._server: asyncio.Server | None = None
-        self._storage = ("", -KEPT_SECONDS)  # state, and when it was found out
+        self._storage = ("", -math.inf)  # state, and when it was found out
+        self._asking = asyncio.Lock()
+        self._probes = 0
 
     async def start(self, host: str, port: int, *, any_port: bool) -> None:
         """Listen, unless `port` is 0. Raises PortUnavailable."""
-        from smtp_relay.listeners import PortUnavailable
-
         if not port and not any_port:
             return
-        try:
-            self._server = await asyncio.start_server(self._serve, host, port, limit=_MOST_HEAD)
-        except OSError as error:
-            why = errno.errorcode.get(error.errno or 0, "") or error
-            raise PortUnavailable(f"port {port} of {host} for health can't be listened on: {why}") from error
+        self._server = await asyncio.start_server(self._serve, sock=listening_on(host, port), limit=_MOST_HEAD)
 
     @property
     def port(self) -> int:
@@ -52,6 +50,17 @@ class Health:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._probes >= _MOST_AT_ONCE:
+            writer.close()
+            return
+        self._probes += 1
+        try:
+            await self._exchange(reader, writer)
+        finally:
+            self._probes -= 1
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
             async with asyncio.timeout(_HEAD_SECONDS + CHECK_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -63,7 +72,6 @@ class Health:
                 ]  # fmt: skip
                 writer.write("\r\n".join(lines).encode() + (b"" if method == "HEAD" else body))
                 await writer.drain()
-        writer.close()
 
     async def _answer(self, method: str, path: str) -> tuple[int, str, bytes]:
         if method not in ("GET", "HEAD"):
@@ -94,6 +102,10 @@ class Health:
         return ["the certificate files can't be used, and the certificate before still is; the log says why"] if problem else []
 
     async def _storage_state(self) -> str:
+        async with self._asking:  # one asks, and those who came meanwhile get what it was told
+            return await self._told_by_storage()
+
+    async def _told_by_storage(self) -> str:
         clock = self._relay.services.clock
         state, since = self._storage
         if clock.monotonic() - since < KEPT_SECONDS:

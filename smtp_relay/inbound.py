@@ -11,7 +11,6 @@ import asyncio
 import hmac
 import ipaddress
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -19,15 +18,14 @@ from typing import BinaryIO
 from email_core import maillog
 from email_core.administration.unsubscribe import unsubscribe
 from email_core.clock import Clock
-from email_core.delivery.arf_report import FeedbackReport, read_feedback
-from email_core.delivery.bounce_report import BounceReport, Kind, read_bounce
-from email_core.delivery.bounce_words import plain
+from email_core.delivery.arf_report import FeedbackReport
+from email_core.delivery.bounce_report import BounceReport, Kind
 from email_core.delivery.late_bounce import LateBounces, Taken
-from email_core.delivery.mime_parts import MAX_BYTES, parts_of
-from email_core.delivery.mime_parts import field as field_of
-from email_core.delivery.verp import VerpToken, read_reverse_path
+from email_core.delivery.mime_parts import MAX_BYTES
+from email_core.delivery.verp import VerpToken, read_feedback_token, read_reverse_path
+from email_core.domains.documents import DomainDocument
 from email_core.errors import ConfigurationMissing
-from email_core.message.address import Address, AddressError, parse_address
+from email_core.management.resource_id import DOMAINS
 from email_core.sealing import Sealer
 from email_core.services import Services
 from email_core.suppression.unsubscribe_token import PURPOSE, UnsubscribeToken, domain_key, read_address
@@ -35,13 +33,19 @@ from smtp_relay import replies
 from smtp_relay.allowance import Allowance
 from smtp_relay.commands import Path
 from smtp_relay.complaint_address import complaint_addresses
+from smtp_relay.counters import Counters
 from smtp_relay.door import Visit
+from smtp_relay.inbound_reading import Came, is_wish, leaver, read_came
 from smtp_relay.replies import Reply
 
 MAX_RECIPIENTS = 20  # of one message; a report has one
 MESSAGES_A_MINUTE = 120  # of one client: a large provider sends its reports from many
 REFUSALS_A_MINUTE = 60  # of one client, then it waits: whoever guesses addresses
+READ_AT_ONCE = 4  # messages of all clients; the others are files until then
 REPORTS_OF_A_MESSAGE = 100  # a day and worker; the timeline takes no more either
+# Many servers return the whole message, and its facts stand before it: the first MAX_BYTES are read, the rest is forgotten.
+MAX_REPORT = 64 * 1024 * 1024  # octets; twice of the largest message that is sent unless a setting says otherwise
+MAX_LINE = 64 * 1024  # octets; what is returned goes nowhere from here, so a line that breaks RFC 5322 breaks nothing
 
 SENDER_OK = Reply(250, "2.1.0", "Ok")
 RECIPIENT_OK = Reply(250, "2.1.5", "Ok")
@@ -49,9 +53,6 @@ TAKEN = Reply(250, "2.0.0", "Ok: noted")
 NOT_OURS = Reply(550, "5.7.1", "Only reports about mail of ours are taken here, at the address that it was sent with")
 ENOUGH = Reply(550, "5.7.1", "As many reports about this message were taken as are taken of one")
 SLOWER = Reply(450, "4.7.1", "Too much from your address at once: try again in a minute")
-TOO_LARGE = Reply(552, "5.3.4", f"A report may have {MAX_BYTES} octets: send it without the body of the message")
-
-_mention = re.compile(r"[^\s<>()\[\]{},;:\"=|@]{1,64}@[^\s<>()\[\]{},;:\"=|@]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,13 @@ class Target:
 
     reverse_path: VerpToken | None = None
     unsubscribe: UnsubscribeToken | None = None
+
+    @property
+    def name(self) -> str:
+        """Whose mail is counted: that of a message, or that of a recipient of a domain. Empty for feedback reports."""
+        if self.unsubscribe is not None:
+            return f"unsubscribe {self.unsubscribe.domain_key} {self.unsubscribe.recipient}"
+        return _name(self.reverse_path) if self.reverse_path is not None else ""
 
 
 @dataclass(slots=True)
@@ -71,11 +79,14 @@ class Inbound:
     verp_keys: Mapping[str, bytes]
     unsubscribe_keys: Mapping[str, bytes]
     complaint_addresses: tuple[str, ...]
+    counters: Counters = field(default_factory=Counters)
     messages: Allowance = field(init=False)
     refusals: Allowance = field(init=False)
     reports: Allowance = field(init=False)
+    reading: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
+        self.reading = asyncio.Semaphore(READ_AT_ONCE)
         clock: Clock = self.services.clock
         self.messages = Allowance(clock, most=MESSAGES_A_MINUTE, seconds=60.0)
         self.refusals = Allowance(clock, most=REFUSALS_A_MINUTE, seconds=60.0)
@@ -83,6 +94,7 @@ class Inbound:
 
     async def recipient(self, address: str) -> Target | None:
         """What an address stands for; None when it is none that we made."""
+        address = _bare(address)
         domain = address.rpartition("@")[2].lower().rstrip(".")
         if token := read_reverse_path(address, self.verp_keys):
             return Target(reverse_path=token) if await self._is_bounce_domain(token, domain) else None
@@ -93,46 +105,54 @@ class Inbound:
         known = [hmac.compare_digest(address.lower().encode(), each.encode()) for each in self.complaint_addresses]
         return Target() if any(known) else None
 
-    async def message(self, targets: list[Target], content: bytes, *, request: str = "") -> None:
+    async def message(self, targets: list[Target], content: BinaryIO, *, request: str = "") -> None:
         """Take a message for the targets. Raises WorkerBusy when one of them cannot be written down now."""
-        # Reading takes some milliseconds for a usual report, and a hostile one makes it longer.
-        feedback = await asyncio.to_thread(read_feedback, content)
-        report = None if feedback else await asyncio.to_thread(read_bounce, content)
+        async with self.reading:
+            came = await asyncio.to_thread(read_came, content)
         for target in targets:
             if target.unsubscribe is not None:
-                await self._unsubscribe(target.unsubscribe, content, report, request)
-            elif feedback is not None:
-                await self._complain(target.reverse_path, feedback, request)
-            elif report is not None and target.reverse_path is not None:
-                await self._bounce(target.reverse_path, report, request)
+                await self._unsubscribe(target.unsubscribe, came, request)
+            elif came.feedback is not None:
+                await self._complain(target.reverse_path, came.feedback, request)
+            elif came.report is not None and target.reverse_path is not None:
+                await self._bounce(target.reverse_path, came.report, request)
             else:
-                maillog.inbound("-", kind="nothing", became="dropped", request=request)
+                self._tell("-", "nothing", "dropped", request)
+
+    def _tell(self, message: str, kind: str, became: str, request: str, *, reporter: str = "", trouble: str = "") -> None:
+        self.counters.add("inbound_total", kind=kind, became=became)
+        maillog.inbound(message, kind=kind, became=became, request=request, reporter=reporter, trouble=trouble)
 
     async def _bounce(self, token: VerpToken, report: BounceReport, request: str) -> None:
         became = str(await self.bounces.take(token, report)) if report.kind is Kind.REPORT else "dropped"
-        maillog.inbound(_name(token), kind=str(report.kind), became=became, request=request, reporter=report.reporting_mta)
+        self._tell(
+            _name(token), str(report.kind), became, request, reporter=report.reporting_mta, trouble=report.trouble
+        )  # fmt: skip
 
     async def _complain(self, token: VerpToken | None, report: FeedbackReport, request: str) -> None:
-        found = token or next(filter(None, (read_reverse_path(f"{each}@", self.verp_keys) for each in report.tokens)), None)
+        found = token or next(filter(None, (read_feedback_token(each, self.verp_keys) for each in report.tokens)), None)
         became = str(await self.bounces.complain(found, report)) if found else str(Taken.UNKNOWN)
         name = _name(found) if found else "-"
-        maillog.inbound(name, kind=f"feedback {report.feedback}", became=became, request=request, reporter=report.reporter)
+        self._tell(name, f"feedback {report.feedback}", became, request, reporter=report.reporter)
 
-    async def _unsubscribe(self, token: UnsubscribeToken, content: bytes, report: BounceReport | None, request: str) -> None:
-        address = _leaver(token, content, self.unsubscribe_keys)
-        domain = await self._domain_of(token)
-        # What a machine answers by itself is nobody's wish.
-        if address is None or domain is None or report is None or report.kind is not Kind.UNREADABLE:
-            maillog.inbound("-", kind="unsubscribe", became="dropped", request=request)
+    async def _unsubscribe(self, token: UnsubscribeToken, came: Came, request: str) -> None:
+        address = leaver(token, came, self.unsubscribe_keys)
+        domain = await self._domain_of(token) if address is not None and is_wish(came) else None
+        if address is None or domain is None:
+            self._tell("-", "unsubscribe", "dropped", request)
             return
         new = await unsubscribe(self.services.administration(), domain, address)
-        maillog.inbound("-", kind="unsubscribe", became="listed" if new else "known", request=request)
+        self._tell("-", "unsubscribe", "listed" if new else "known", request)
 
     async def _domain_of(self, token: UnsubscribeToken) -> str | None:
         for service in await self.services.directory.services():
             for domain in service.linked_domains:
                 if domain_key(domain) == token.domain_key:
                     return domain
+        # One that no service may send from now is linked again some day, and who left it has left it.
+        async for resource in self.services.administration().store.everywhere(DOMAINS, DomainDocument):
+            if domain_key(resource.document.id) == token.domain_key:
+                return resource.document.id
         return None
 
     async def _is_bounce_domain(self, token: VerpToken, name: str) -> bool:
@@ -161,7 +181,9 @@ class InboundDoor:
     """The door of one connection to port 25. See `door.Door`."""
 
     needs_login = False
-    max_bytes = MAX_BYTES
+    max_bytes = MAX_REPORT
+    kept_bytes = MAX_BYTES
+    max_line = MAX_LINE
 
     def __init__(self, inbound: Inbound, visit: Visit) -> None:
         self._inbound = inbound
@@ -174,7 +196,8 @@ class InboundDoor:
 
     async def mail(self, path: Path) -> Reply:
         """Whoever sends it: most reports have the null reverse-path, and nothing is ever sent back."""
-        return SLOWER if self._inbound.refusals.is_used_up(self._client) else SENDER_OK
+        used_up = self._inbound.refusals.is_used_up(self._client) or self._inbound.messages.is_used_up(self._client)
+        return SLOWER if used_up else SENDER_OK
 
     async def rcpt(self, path: Path) -> Reply:
         if len(self._targets) >= MAX_RECIPIENTS:
@@ -185,25 +208,22 @@ class InboundDoor:
         if target is None:
             self._inbound.refusals.take(self._client)
             return NOT_OURS
-        if target.reverse_path is not None and self._inbound.reports.is_used_up(_name(target.reverse_path)):
+        if target.name and self._inbound.reports.is_used_up(target.name):
             return ENOUGH
         self._targets.append(target)
         return RECIPIENT_OK
 
     async def message(self, content: BinaryIO, size: int) -> Reply:
-        if size > MAX_BYTES:
-            return TOO_LARGE
         if not self._inbound.messages.take(self._client):
             return SLOWER
-        await self._inbound.message(self._targets, content.read(MAX_BYTES), request=self._visit.id)
-        for target in self._targets:
-            if target.reverse_path is not None:
-                self._inbound.reports.take(_name(target.reverse_path))
+        await self._inbound.message(self._targets, content, request=self._visit.id)
+        for name in {target.name for target in self._targets} - {""}:
+            self._inbound.reports.take(name)
         return TAKEN
 
 
-def build_inbound(services: Services) -> Inbound:
-    """What port 25 needs, from the services of a worker."""
+def build_inbound(services: Services, counters: Counters | None = None) -> Inbound:
+    """What port 25 needs, from the services of a worker; it counts in `counters`."""
     # It logs each pattern that it tries, and whole tracebacks of what it can't read.
     logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)
     sealer = Sealer.from_setting(services.settings.sealing_key)
@@ -213,6 +233,7 @@ def build_inbound(services: Services) -> Inbound:
         services.deliverer.verp_keys,
         sealer.derived_keys(PURPOSE),
         complaint_addresses(sealer, services.settings.bounce_domain),
+        counters or Counters(),
     )
 
 
@@ -227,18 +248,12 @@ def client_name(address: str) -> str:
     return address
 
 
-def _leaver(token: UnsubscribeToken, content: bytes, keys: Mapping[str, bytes]) -> Address | None:
-    """The address that the token was made for, which stands in the subject, or is that of the sender."""
-    header = parts_of(content)[0].header
-    said = " ".join(plain(field_of(header, name))[:2000] for name in ("Subject", "From", "Reply-To", "Sender"))
-    for candidate in _mention.findall(said)[:20]:
-        try:
-            address = parse_address(candidate.strip("'"))
-        except AddressError:
-            continue
-        if token.is_for(address, keys):
-            return address
-    return None
+def _bare(address: str) -> str:
+    """An address without a source route and without quotes, which change nothing (RFC 5321 sections 4.1.1.3 and 4.1.2)."""
+    if address.startswith("@"):
+        address = address.partition(":")[2]
+    local, at, domain = address.rpartition("@")
+    return f"{local[1:-1]}{at}{domain}" if local.startswith('"') and local.endswith('"') else address
 
 
 def _name(token: VerpToken) -> str:

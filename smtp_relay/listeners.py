@@ -47,7 +47,7 @@ class Listener:
         self._relay = relay
         self._port = port
         self._opening: set[asyncio.Task[None]] = set()
-        self._socket = _listening(relay.options.host, port)
+        self._socket = listening_on(relay.options.host, port.number)
         self._accepting = asyncio.create_task(self._accept())
 
     @property
@@ -129,16 +129,17 @@ class Listener:
             protocol.opening = None
 
 
-def _listening(host: str, port: Port) -> socket.socket:
+def listening_on(host: str, port: int) -> socket.socket:
+    """A socket that listens, for IPv4 as well when `host` is `::`. Raises PortUnavailable."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server(
-            (host, port.number), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6()
+            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6()
         )
     except OSError as error:
         why = (
             f"{error.strerror}; binding a port below 1024 takes the right to" if error.errno == errno.EACCES else error.strerror
         )
-        raise PortUnavailable(f"port {port.number} of {host} can't be listened on: {why}") from error
+        raise PortUnavailable(f"port {port} of {host} can't be listened on: {why}") from error
     listening.setblocking(False)
     return listening

@@ -1,7 +1,8 @@
 """Who may try to log in: an address or a user with too many failures waits, twice as long after each one more.
 
-In memory, and of a bounded number of addresses and users: what is pushed out is what failed longest ago. A user that somebody
-else guesses at is not locked out from where it last logged in.
+In memory, and of a bounded number of addresses and users: what is pushed out is what failed longest ago. A user that logged in
+from an address may do so again until it fails there itself, whoever guesses at it, and whoever else fails at that address: an
+office behind one address would else be locked out by the one printer that has an old password.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Network, ip_address
+
+from email_core.auth.smtp_credential import parse_login
 
 FREE = 5  # failures that cost nothing but the time that each takes
 FIRST_PAUSE = 2.0  # seconds after the next one
@@ -34,9 +37,9 @@ class Lockout:
 
     def wait(self, address: str, user: str, now: float) -> float:
         """How many seconds the user has to wait before it may try from that address; 0 when it may."""
-        keys = [("address", address_key(address))]
-        if (address_key(address), _user(user)) not in self._known:
-            keys.append(("user", _user(user)))
+        if (address_key(address), _user(user)) in self._known:
+            return 0.0
+        keys = (("address", address_key(address)), ("user", _user(user)))
         until = max((found.until for key in keys if (found := self._failures.get(key))), default=-math.inf)
         return max(until - now, 0.0)
 
@@ -82,4 +85,6 @@ def address_key(address: str) -> str:
 
 
 def _user(user: str) -> str:
-    return user.strip().casefold()[:320]
+    """A user by whatever form of its name."""
+    login = parse_login(user[:320])
+    return login.username or f"{login.resource}.{login.application}.{login.tenant}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import re
@@ -100,10 +101,14 @@ class Logins:
         user = attempt.user if attempt is not None else ""
         wait = self._lockout.wait(visit.client, user, began)
         if wait:
+            visit.login_failures += 1  # whoever goes on asking is hung up on: each try is a line of the log
             self._tell(visit, mechanism, user, "locked-out", f"locked out for {wait:.0f} s")
             return replies.locked_out(wait)
         try:
             submitter = await self._checked(visit, attempt)
+        except asyncio.CancelledError:
+            self._lockout.failed(visit.client, user, began)  # or whoever hangs up at once could have tried for ever
+            raise
         except LoginRefused as refused:
             self._lockout.failed(visit.client, user, began)
             visit.login_failures += 1
@@ -111,6 +116,9 @@ class Logins:
             reply = replies.LOGIN_REFUSED
         except (StorageUnavailable, StorageRefused, IssuerUnavailable, WorkerBusy) as error:
             self._tell(visit, mechanism, user, "unavailable", f"{type(error).__name__}: {error}")
+            reply = replies.LOGIN_LATER
+        except Exception as error:  # a fault of ours must not look like a refusal, nor end the connection without a word
+            maillog.fault("smtp-auth", error=error, request=visit.id)
             reply = replies.LOGIN_LATER
         else:
             self._lockout.succeeded(visit.client, user)

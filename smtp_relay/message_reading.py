@@ -6,6 +6,7 @@ import asyncio
 from typing import BinaryIO
 
 from smtp_relay import replies
+from smtp_relay.door import Door
 from smtp_relay.dot_stream import DotStream, LineTooLong, StrayOctet
 from smtp_relay.options import TimeLimits
 from smtp_relay.replies import Reply
@@ -25,14 +26,24 @@ class Broken(Exception):
         self.linger = linger
 
 
-async def read_message(lines: LineReader, content: BinaryIO, limits: TimeLimits, most: int) -> int:
+class Unwritten(Exception):
+    """The message was read to its end, and the disk did not take it: `why`. The connection is as good as before."""
+
+    def __init__(self, why: OSError) -> None:
+        super().__init__(str(why))
+        self.why = why
+
+
+async def read_message(lines: LineReader, content: BinaryIO, limits: TimeLimits, door: Door) -> int:
     """Read to the final dot into a file, and give back what came behind it; the size in octets.
 
-    What is larger than `most` octets is read to twice of that and left out, for a client reads no reply before it has sent all.
-    Raises Broken.
+    What is larger than the door takes is read to twice of that and left out: a client reads no reply before it has sent all.
+    Raises Broken and Unwritten.
     """
     loop = asyncio.get_running_loop()
-    stream, size, received, began = DotStream(), 0, 0, loop.time()
+    stream, size, received, began = DotStream(door.max_line), 0, 0, loop.time()
+    most, kept = door.max_bytes, min(door.max_bytes, door.kept_bytes)
+    failure: OSError | None = None
     while not stream.ended:
         elapsed = loop.time() - began
         if elapsed > limits.data_grace and received / elapsed < limits.least_rate:
@@ -49,9 +60,15 @@ async def read_message(lines: LineReader, content: BinaryIO, limits: TimeLimits,
             raise Broken(replies.DATA_LINE_TOO_LONG, "a line that is too long", linger=True) from None
         received += len(block)
         size += len(octets)
-        if size <= most:
-            content.write(octets)
-        elif size > 2 * most:
-            raise Broken(replies.TOO_LARGE, f"{size} octets and no end")
+        if size > 2 * most:
+            raise Broken(replies.too_large(most), f"{size} octets and no end", linger=True)
+        room = kept - (size - len(octets))
+        if room > 0 and size <= most and failure is None:
+            try:
+                content.write(octets[:room])
+            except OSError as error:
+                failure = error
     lines.put_back(stream.rest)
+    if failure is not None:
+        raise Unwritten(failure)
     return size

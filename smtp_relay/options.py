@@ -44,8 +44,9 @@ class RelayOptions:
     max_bytes: int = 30 * 1024 * 1024
     max_recipients: int = 50
     connections: int = 250  # that have logged in; ACS: 250 authenticated connections for a subscription
+    per_user: int = 100  # of those
     strangers: int = 1000  # that have not
-    per_address: int = 20
+    per_address: int = 20  # of those
     most_errors: int = 100
     most_login_failures: int = 5  # in one connection
     proxy_protocol: bool = False
@@ -72,6 +73,7 @@ def relay_options(settings: Settings, *, any_port: bool = False) -> RelayOptions
         max_bytes=settings.smtp_max_bytes,
         max_recipients=settings.max_recipients,
         connections=settings.smtp_connections,
+        per_user=settings.smtp_user_connections,
         proxy_protocol=settings.smtp_proxy_protocol,
         any_port=any_port,
     )

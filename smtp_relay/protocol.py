@@ -14,7 +14,7 @@ from smtp_relay import replies
 from smtp_relay.commands import Path, SyntaxRefused, parse_path, parse_size
 from smtp_relay.conversation import Conversation, HungUp
 from smtp_relay.login import MECHANISMS, TOKEN_REFUSED, DialogueEnded, ask_for_attempt, decode_response
-from smtp_relay.message_reading import Broken, read_message
+from smtp_relay.message_reading import Broken, Unwritten, read_message
 from smtp_relay.replies import Reply
 from smtp_relay.wire import LineTooLong
 
@@ -47,16 +47,17 @@ class RelayProtocol(Conversation):
         found = await self.relay.logins.log_in(self.visit, mechanism, attempt)
         if isinstance(found, Reply):
             return await self._refuse_login(mechanism, found)
-        if not self.relay.connections.promote(self):
-            return await self._answer(replies.TOO_MANY_LOGINS, "AUTH")
+        no_place = self.relay.connections.promote(self, f"{found.service.key}:{found.user.casefold()}")
+        if no_place is not None:
+            return await self._answer(no_place, "AUTH")
         self.visit.submitter = found
         return await self._say(replies.LOGGED_IN)
 
     def _auth_refusal(self) -> Reply | None:
-        if not self.visit.secure:
-            return replies.TLS_FIRST_FOR_AUTH
         if not self._door.needs_login:
             return replies.NOT_IMPLEMENTED
+        if not self.visit.secure:
+            return replies.TLS_FIRST_FOR_AUTH
         if not self.visit.greeted_as:
             return replies.HELLO_FIRST
         if self.visit.submitter is not None:
@@ -73,8 +74,7 @@ class RelayProtocol(Conversation):
         await self._answer(reply, "AUTH")
 
     async def _ask(self, challenge: bytes) -> bytes:
-        self._writer.write(b"334 " + base64.b64encode(challenge) + b"\r\n")
-        await self._writer.drain()
+        await self._write(b"334 " + base64.b64encode(challenge) + b"\r\n")
         try:
             line = await self._command()
         except LineTooLong:
@@ -99,7 +99,7 @@ class RelayProtocol(Conversation):
         path = parse_path("FROM:", argument)
         parameters = dict(path.parameters)
         if "SIZE" in parameters and parse_size(parameters.pop("SIZE")) > self._door.max_bytes:
-            return replies.TOO_LARGE
+            return replies.too_large(self._door.max_bytes)
         if parameters.pop("BODY", "8BITMIME").upper() not in ("7BIT", "8BITMIME"):
             raise SyntaxRefused("BODY must be 7BIT or 8BITMIME")
         if parameters.get("SMTPUTF8"):
@@ -134,30 +134,56 @@ class RelayProtocol(Conversation):
             reply = replies.RECIPIENTS_FIRST if self._in_transaction else replies.MAIL_FIRST
             return await self._answer(reply, "DATA")
         await self._say(replies.GO_AHEAD)
-        content = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=IN_MEMORY))  # noqa: SIM115 - _take closes it
+        content = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=IN_MEMORY))  # noqa: SIM115 - _close does
         try:
-            size = await read_message(self._lines, content, self._limits, self._door.max_bytes)
+            size = await self._read(content)
         except Broken as broken:
-            content.close()
+            _close(content)
             self._tell(broken.reply, broken.why)
             raise HungUp(broken.reply, linger=broken.linger) from None
+        except Unwritten as unwritten:
+            _close(content)
+            self._reset()
+            return await self._answer(replies.of_error(unwritten.why, request=self.visit.id), "DATA")
         except BaseException:
-            content.close()
+            _close(content)
             raise
         if size > self._door.max_bytes:
-            content.close()
-            reply = replies.TOO_LARGE
+            _close(content)
+            reply = replies.too_large(self._door.max_bytes)
             self._tell(reply, f"{size} octets")
         else:
             # It is not given up when the client goes away now: whether it is kept is then decided here, and once.
             reply = await asyncio.shield(self.relay.keep(self._take(content, size)))
         self._reset()
+        if not reply.is_refusal:
+            self._errors = self._fruitless = 0
         return await self._answer(reply, "DATA")
 
+    async def _read(self, content: BinaryIO) -> int:
+        """Read a message, unless the connection is dismissed meanwhile. Raises as `read_message`, and HungUp."""
+        try:
+            async with asyncio.timeout(None) as self._patience:
+                return await read_message(self._lines, content, self._limits, self._door)
+        except TimeoutError:
+            raise HungUp(self._farewell, linger=True) from None
+        finally:
+            self._patience = None
+
     async def _take(self, content: BinaryIO, size: int) -> Reply:
-        with content:
-            content.seek(0)
-            return await self._asked(lambda: self._door.message(content, size))
+        try:
+            return await self._asked(lambda: self._hand_over(content, size))
+        finally:
+            _close(content)
+
+    async def _hand_over(self, content: BinaryIO, size: int) -> Reply:
+        content.seek(0)  # which writes what is not yet in the file
+        return await self._door.message(content, size)
 
     def _tell(self, reply: Reply, reason: str) -> None:
         maillog.refused(door="smtp", status=reply.code, code=reply.enhanced, reason=reason, request=self.visit.id)
+
+
+def _close(content: BinaryIO) -> None:
+    with suppress(OSError):  # when the disk is full closing fails as well, and what stood there is not wanted any more
+        content.close()

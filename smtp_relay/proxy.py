@@ -54,8 +54,10 @@ async def client_of(connection: socket.socket, peer: str, seconds: float) -> str
             header: ProxyData = await get_proxy(_SocketReader(connection))
     except (TimeoutError, OSError, EOFError) as error:
         raise ProxyRefused(f"no PROXY header from {peer}: {type(error).__name__}") from error
-    if header.version == 2 and header.command == V2_CMD.LOCAL and not header.error:
-        return peer  # a health check of the balancer itself
+    # A health check of the balancer itself, whose addresses mean nothing, and need not be there; `whole_raw` is set once all
+    # of the header was read.
+    if header.version == 2 and header.command == V2_CMD.LOCAL and header.whole_raw:
+        return peer
     if not header.valid or header.version != 2 or header.src_addr is None or isinstance(header.src_addr, bytes):
         raise ProxyRefused(f"no PROXY header of version 2 from {peer}: {header.error or 'another version or no address'}")
     return str(header.src_addr)

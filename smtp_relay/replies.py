@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from http import HTTPStatus
 from typing import NamedTuple
 
 from email_core import maillog
@@ -11,6 +13,7 @@ from email_core.errors import (
     DomainPaused,
     LimitReached,
     LimitTooSmall,
+    RequestRefused,
     SenderUnknown,
     StorageRefused,
     StorageUnavailable,
@@ -66,15 +69,17 @@ NOT_BASE64 = Reply(501, "5.5.2", "Cannot decode the response: it must be base64"
 LOGIN_REFUSED = Reply(535, "5.7.3", "Authentication unsuccessful")
 LOGIN_LATER = Reply(454, "4.7.0", "Temporary authentication failure: try again later")
 TOO_MANY_LOGINS = Reply(454, "4.7.0", "Too many authenticated connections: close some, or try again later")
+TOO_MANY_OF_USER = Reply(454, "4.7.0", "Too many connections of this user: close some, or try again later")
 
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients: send to the others in another message")
-TOO_LARGE = Reply(552, "5.3.4", "Message size exceeds fixed maximum message size")
 STRAY_OCTET = Reply(550, "5.6.11", "The message has a bare CR, a bare LF or a NUL: end lines with CR LF, and encode the rest")
 DATA_LINE_TOO_LONG = Reply(
     550, "5.6.0", "The message has a line of more than 998 octets (RFC 5322 section 2.1.1): encode it, as quoted-printable"
 )
 
 STORAGE_AWAY = Reply(451, "4.3.0", "The message cannot be stored right now: try again later")
+NO_ROOM = Reply(452, "4.3.1", "There is no room for the message right now: try again later")
+EXCESSIVE_RATE = Reply(450, "4.5.127", "Message rejected. Excessive message rate from sender")
 OUR_FAULT = Reply(451, "4.3.0", "Something went wrong here: try again later")
 BUSY = Reply(451, "4.3.2", "Too much in hand: try again later")
 DRAINING = Reply(421, "4.3.2", "Shutting down: connect again")
@@ -85,7 +90,14 @@ LOG_IN_AGAIN = Reply(421, "4.7.0", "The log-in does not hold any more: connect a
 MADE_ROOM = Reply(421, "4.3.2", "Too many connections: connect again")
 TOO_MANY_FROM_ADDRESS = Reply(421, "4.7.0", "Too many connections from your address: use those that you have")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors")
+TOO_MUCH_TALK = Reply(421, "4.7.0", "Too many commands without a message: connect again when there is one")
 TOO_MANY_FAILED_LOGINS = Reply(421, "4.7.0", "Too many failed log-ins")
+
+
+def too_large(most: int) -> Reply:
+    """`most` octets may come."""
+    text = f"Message size exceeds fixed maximum message size of {most} octets: send less, or a link to what is large"
+    return Reply(552, "5.3.4", text)
 
 
 def locked_out(seconds: float) -> Reply:
@@ -121,13 +133,17 @@ def _known(error: Exception) -> tuple[Reply | None, str]:
             text = f"Invalid email sender username: '{name}'. Please use a username from the list of valid usernames "
             return Reply(501, "5.1.7", f"{text}configured by your admin."), ""
         case LimitReached():
-            return Reply(450, "4.5.127", "Message rejected. Excessive message rate from sender"), error.rule
+            return EXCESSIVE_RATE, error.rule
+        case RequestRefused(status=HTTPStatus.TOO_MANY_REQUESTS):
+            return EXCESSIVE_RATE, str(error)
         case LimitTooSmall():
             return Reply(554, "5.5.3", f"{error.rule} does not allow {error.number} {error.unit} at any time"), ""
         case StorageUnavailable() | StorageRefused():
             return STORAGE_AWAY, str(error)
         case WorkerBusy():
             return BUSY, str(error)
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EMFILE | errno.ENFILE):
+            return NO_ROOM, str(error)
         case ConfigurationMissing():
             return Reply(451, "4.3.5", "The sender's domain cannot be used right now: tell the administrator"), str(error)
     return None, ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from email_core import maillog
 from email_core.services import Services
@@ -28,16 +29,23 @@ _FAREWELL_SECONDS = 2.0  # for the last replies to go out
 class Server:
     """Runs from `start` to `stop`."""
 
-    def __init__(self, services: Services, options: RelayOptions, inbound: Callable[[Visit], Door] | None = None) -> None:
-        """`inbound` makes the doors of the port for reports. Raises CertificateUnusable."""
-        counters = Counters()
+    def __init__(
+        self,
+        services: Services,
+        options: RelayOptions,
+        inbound: Callable[[Visit], Door] | None = None,
+        counters: Counters | None = None,
+    ) -> None:
+        """`inbound` makes the doors of the port for reports, which count in `counters`. Raises CertificateUnusable."""
+        counters = counters or Counters()
         self._credentials = Credentials(services)
         self.relay = Relay(
             services=services,
             options=options,
             certificates=CertificateFiles(options.certificate, options.key, services.clock),
             connections=Connections(
-                members=options.connections, strangers=options.strangers, per_address=options.per_address
+                members=options.connections, per_user=options.per_user, strangers=options.strangers,
+                per_address=options.per_address,
             ),
             logins=Logins(
                 self._credentials, Lockout(), counters, services.clock, failed_seconds=options.limits.failed_login
@@ -48,6 +56,7 @@ class Server:
         self._listeners: dict[str, Listener] = {}
         self._health = Health(self.relay)
         self._watch: asyncio.Task[None] | None = None
+        self._hurried = asyncio.Event()
 
     async def start(self) -> None:
         """Listen. Raises PortUnavailable."""
@@ -78,14 +87,19 @@ class Server:
         return bool(self._health.port) if name == "health" else name in self._listeners
 
     async def stop(self) -> None:
-        """Take no more connections, let transactions end, tell the others to go, and be gone after `limits.drain` at most."""
+        """Take no more connections, let transactions end, tell the others to go, and be gone after `limits.drain` at most.
+
+        What has come to its final dot is waited for a little longer, also after `hurry`.
+        """
         relay = self.relay
         relay.draining = True
         began = len(relay.connections)
         await asyncio.gather(*(listener.close() for listener in self._listeners.values()))
         for connection in relay.connections.all:
             connection.interrupt(replies.DRAINING)
-        await self._wait_until_empty(relay.options.limits.drain)
+        hurried = asyncio.create_task(self._hurried.wait())
+        await self._wait_until_empty(relay.options.limits.drain, hurried)
+        hurried.cancel()
         cut = len(relay.connections)
         for connection in relay.connections.all:
             connection.dismiss(replies.DRAINING)
@@ -99,10 +113,14 @@ class Server:
                 await self._watch
         await self._health.stop()
 
-    async def _wait_until_empty(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.relay.connections.empty()
+    def hurry(self) -> None:
+        """Do not let transactions end: whoever asked to stop asks again."""
+        self._hurried.set()
+
+    async def _wait_until_empty(self, seconds: float, *ends: asyncio.Task[Any]) -> None:
+        empty = asyncio.create_task(self.relay.connections.empty())
+        await asyncio.wait((empty, *ends), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        empty.cancel()
 
     def _submission_door(self, visit: Visit) -> Door:
         relay = self.relay

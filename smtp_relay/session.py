@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from email_core import maillog
 from email_core.delivery.capacity import SMALL
+from email_core.domains.sending import SendingDomain
 from email_core.message.address import Address, AddressError, parse_address
 from email_core.message.dsn_options import MessageOptions, read_message_options, read_recipient_options
 from email_core.services import Services
@@ -15,6 +16,7 @@ from smtp_relay.commands import Path
 from smtp_relay.counters import Counters
 from smtp_relay.credentials import Credentials, LoginRefused, Submitter
 from smtp_relay.door import Visit
+from smtp_relay.dot_stream import MAX_LINE
 from smtp_relay.options import RelayOptions
 from smtp_relay.replies import Reply
 
@@ -27,11 +29,12 @@ class SubmissionDoor:
     """The door of one connection. See `door.Door`."""
 
     needs_login = True
+    max_line = MAX_LINE
 
     def __init__(
         self, services: Services, credentials: Credentials, options: RelayOptions, counters: Counters, visit: Visit
     ) -> None:
-        self.max_bytes = options.max_bytes
+        self.max_bytes = self.kept_bytes = options.max_bytes
         self._services = services
         self._credentials = credentials
         self._options = options
@@ -47,7 +50,7 @@ class SubmissionDoor:
 
     async def mail(self, path: Path) -> Reply:
         try:
-            self._visit.submitter = submitter = await self._credentials.renewed(self._submitter())
+            self._visit.submitter = submitter = await self._credentials.renewed(self._submitter(), self._visit.client)
         except LoginRefused as refused:
             maillog.login_refused(
                 self._visit.id, client=self._visit.client, user=self._submitter().user, mechanism="", reason=str(refused)
@@ -78,6 +81,7 @@ class SubmissionDoor:
         if not path.address:
             return Reply(553, "5.1.3", "The recipient must be an address")
         try:
+            # UTF-8 is taken from who did not say SMTPUTF8, too, as Postfix does: msmtp 1.8 never says it.
             recipient = parse_address(path.address)
         except AddressError as error:
             return Reply(553, "5.1.3", f"The recipient's address {error.reason}")
@@ -92,11 +96,18 @@ class SubmissionDoor:
             accepted = await accept_mime(
                 services.spool, services.directory, services.limits, submission,
                 now=services.clock.now(), time_to_live=services.settings.time_to_live,
+                admit=self._check_acs_limits,
             )  # fmt: skip
         self._counters.add("messages_accepted_total")
         self._counters.add("bytes_total", size)
         self._counters.add("accept_seconds_total", services.clock.monotonic() - began)
-        return Reply(250, "2.0.0", f"Ok: queued as {accepted.operation_id}")
+        already = "already " if accepted.replay else ""
+        return Reply(250, "2.0.0", f"Ok: {already}queued as {accepted.operation_id}")
+
+    def _check_acs_limits(self, domain: SendingDomain) -> None:
+        limits = self._services.sandbox_limits
+        if limits is not None:
+            limits.check_send(managed=domain.managed, now=self._services.clock.monotonic())
 
     def _submission(self, content: BinaryIO, size: int) -> MimeSubmission:
         submitter = self._submitter()
@@ -112,6 +123,7 @@ class SubmissionDoor:
             options=self._message_options,
             smtputf8=self._smtputf8,
             user_name=submitter.user,
+            key_limits=submitter.limits,
         )
 
     def _submitter(self) -> Submitter:

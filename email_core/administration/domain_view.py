@@ -14,6 +14,7 @@ from email_core.domains.documents import (
 )
 from email_core.domains.domain_names import registrable_domain
 from email_core.domains.records import DnsRecord, name_in_zone, records_of
+from email_core.domains.watch import pausing
 from email_core.management.envelope import timestamp
 from email_core.settings import Settings
 
@@ -87,8 +88,8 @@ def sending(document: DomainDocument, settings: Settings) -> dict[str, object]:
             "since": timestamp(min(state.lost_since for _, state in lost)),
             "reason": reason,
         }
-        required = [state.lost_since for kind, state in lost if kind in REQUIRED]
-        return {**warning, "pausesAt": timestamp(min(required) + settings.grace_seconds)} if required else warning
+        needed = [document.state(kind).lost_since for kind in pausing(document)]
+        return {**warning, "pausesAt": timestamp(min(needed) + settings.grace_seconds)} if needed else warning
     return {"state": "Ready"}
 
 

@@ -14,7 +14,8 @@ from email_core.domains import claims
 from email_core.domains.documents import AZURE_MANAGED, DomainDocument
 from email_core.domains.domain_names import is_within, load_suffixes, registrable_domain
 from email_core.domains.record_export import Format, as_bicep, as_bind, as_json, as_terraform
-from email_core.domains.records import DnsRecord, records_of, target_records_of
+from email_core.domains.records import DnsRecord, platform_key_records, records_of, target_records_of
+from email_core.domains.selectors import platform_keys
 from email_core.domains.zone_setting import SETTING
 from email_core.errors import Fault, RequestRefused
 from email_core.management import refusals
@@ -31,6 +32,8 @@ async def export(admin: Administration, call: Call) -> Reply:
     records = records_of(document, admin.settings)
     match wanted:
         case Format.JSON:
+            if document.domain_management == AZURE_MANAGED:
+                return Reply(HTTPStatus.OK, await _exported_managed(admin, document))
             return Reply(HTTPStatus.OK, _exported(admin, document, records, zone))
         case Format.BIND:
             return _text(as_bind(records), "text/dns")
@@ -117,6 +120,15 @@ def _exported(admin: Administration, document: DomainDocument, records: list[Dns
         "platformRecords": as_json(target_records_of(document, admin.settings), dkim_zone) if records and dkim_zone else [],
         "rotation": rotation_shown(admin, document),
     }
+
+
+async def _exported_managed(admin: Administration, document: DomainDocument) -> dict[str, object]:
+    """A managed domain has no records of its own: the platform's keys sign for it."""
+    platform = await platform_keys(admin.storage.tables)
+    zone = platform.signing_domain if platform else admin.settings.platform_domain
+    selectors = [(each.name, each.public_record) for each in platform.selectors] if platform else []
+    shown = as_json(platform_key_records(zone, selectors), zone)
+    return {"domain": document.from_sender_domain, "zone": zone, "records": [], "platformRecords": shown, "rotation": None}
 
 
 def _published(result: Published, zone: str) -> dict[str, object]:

@@ -169,7 +169,7 @@ async def _let_go(admin: Administration, document: Document) -> None:
         await claims.release(admin.storage.tables, document.from_sender_domain, document.id)
     elif isinstance(document, SmtpUsernameDocument):
         names = SmtpNames(admin.storage.tables, admin.store, admin.clock)
-        await names.release(document.username, parse_resource_id(document.id))
+        await names.release(document.username, parse_resource_id(document.id), ending=True)
 
 
 HANDLERS: dict[str, Handler] = {

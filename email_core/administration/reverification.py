@@ -25,12 +25,12 @@ from email_core.dns.authority import Turned
 from email_core.domains import claims
 from email_core.domains.diagnosis import diagnose, published_keys, records_of_kind
 from email_core.domains.dns_faults import TEXTS, DnsFault, Finding
-from email_core.domains.documents import DELETING, RECORD_STATES, REQUIRED, DomainDocument, StateDocument, Status
+from email_core.domains.documents import DELETING, RECORD_STATES, DomainDocument, StateDocument, Status
 from email_core.domains.health import examined
 from email_core.domains.observation import Observations, observe
 from email_core.domains.records import records_of
 from email_core.domains.tasks import Publish, Reverify, Task, Verify
-from email_core.domains.watch import Watched, is_there, watched, watched_kinds
+from email_core.domains.watch import Watched, is_there, pausing, watched, watched_kinds
 from email_core.management.envelope import timestamp
 from email_core.management.resource_id import DOMAINS, ResourceId, parse_resource_id
 
@@ -211,13 +211,13 @@ def _shortened(document: DomainDocument) -> DomainDocument:
 def _tell(document: DomainDocument, outcome: Watched, grace: float) -> None:
     domain = document.from_sender_domain
     for kind, finding in outcome.lost.items():
-        pauses_at = document.state(kind).lost_since + grace if kind in REQUIRED else 0.0
+        pauses_at = document.state(kind).lost_since + grace if kind in pausing(document) else 0.0
         maillog.record_lost(
             domain, record=kind, code=str(finding.code or ""), reason=finding.reason, pauses_at=pauses_at
         )  # fmt: skip
     for kind in outcome.back:
         maillog.record_back(domain, record=kind)
     if outcome.paused:
-        maillog.sending_paused(domain, records=",".join(kind for kind in document.lost if kind in REQUIRED))
+        maillog.sending_paused(domain, records=",".join(pausing(document)))
     if outcome.resumed:
         maillog.sending_resumed(domain)

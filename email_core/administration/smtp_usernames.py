@@ -6,6 +6,7 @@ ACS takes a client secret of the application as the password. Here, one is made 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 
@@ -15,10 +16,12 @@ from email_core.administration.call import Administration, Call, Handler, Reply
 from email_core.administration.paging import listed
 from email_core.administration.writing import check_parent, existing, remove, shown, write
 from email_core.auth.smtp_credential import hash_password, new_password, parse_login
-from email_core.domains.documents import DomainDocument, ServiceDocument, SmtpUsernameDocument
+from email_core.domains.documents import DomainDocument, Limit, ServiceDocument, SmtpUsernameDocument
 from email_core.domains.smtp_names import NameTaken, SmtpNames
+from email_core.errors import EntityChanged, RequestRefused
 from email_core.management import envelope, refusals
 from email_core.management.fields import Fields
+from email_core.management.limits_property import LimitValue, read_limits, shown_limits
 from email_core.management.resource_id import SMTP_USERNAMES, ResourceId, parse_resource_id
 from email_core.message.address import AddressError, parse_address
 
@@ -33,6 +36,7 @@ async def create_or_update(admin: Administration, call: Call) -> Reply:
     username = fields.text("properties.username", required=True, least=1, most=MOST_USERNAME)
     application = _guid_of(fields, "properties.entraApplicationId")
     tenant = _guid_of(fields, "properties.tenantId")
+    limits = read_limits(fields)
     if username is not None:
         await _check_username(admin, target, fields, username)
     fields.finish()
@@ -44,13 +48,24 @@ async def create_or_update(admin: Administration, call: Call) -> Reply:
     try:
         await names.claim(username, target)
     except NameTaken:
-        text = f"The username '{refusals.shown(username)}' is taken in this installation: choose another one."
-        raise refusals.conflict("UsernameTaken", text, "properties.username") from None
-    written = await write(admin, call, SmtpUsernameDocument, _maker(target, username, application, tenant))
+        raise _taken(username) from None
+    written = await write(admin, call, SmtpUsernameDocument, _maker(target, username, application, tenant, limits))
+    try:
+        await names.claim(username, target)
+    except NameTaken:  # it was deleted meanwhile, and a third one was faster
+        if written.created:
+            with contextlib.suppress(EntityChanged):
+                await admin.store.delete(written.resource)
+        raise _taken(username) from None
     if before is not None and parse_login(before.document.username) != parse_login(username):
         await names.release(before.document.username, target)
     status = 201 if written.created else 200
     return Reply(status, _shown(written.resource.document), {"ETag": written.resource.etag})
+
+
+def _taken(username: str) -> RequestRefused:
+    text = f"The username '{refusals.shown(username)}' is taken in this installation: choose another one."
+    return refusals.conflict("UsernameTaken", text, "properties.username")
 
 
 async def get(admin: Administration, call: Call) -> Reply:
@@ -90,13 +105,17 @@ async def regenerate_password(admin: Administration, call: Call) -> Reply:
 
 
 def _maker(
-    target: ResourceId, username: str, application: str, tenant: str
+    target: ResourceId, username: str, application: str, tenant: str, limits: tuple[LimitValue, ...] | None
 ) -> Callable[[SmtpUsernameDocument | None], SmtpUsernameDocument]:
     def make(before: SmtpUsernameDocument | None) -> SmtpUsernameDocument:
         document = before or SmtpUsernameDocument(
             id=target.text, name=target.name, username=username, entra_application_id=application, tenant_id=tenant
         )
-        return msgspec.structs.replace(document, username=username, entra_application_id=application, tenant_id=tenant)
+        # Official clients know nothing of limits, so a PUT that does not name them leaves them, as with services and domains.
+        kept = document.limits if limits is None else tuple(Limit(*limit) for limit in limits)
+        return msgspec.structs.replace(
+            document, username=username, entra_application_id=application, tenant_id=tenant, limits=kept
+        )
 
     return make
 
@@ -147,6 +166,7 @@ def _shown(document: SmtpUsernameDocument) -> dict[str, object]:
         "entraApplicationId": document.entra_application_id,
         "tenantId": document.tenant_id,
         "passwordCreatedOn": envelope.timestamp(made_at) if made_at else None,
+        "limits": shown_limits(document.limits),
     }
     return shown(document.id, "Microsoft.Communication/communicationServices/smtpUsernames", document, properties)
 

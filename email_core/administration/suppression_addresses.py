@@ -17,6 +17,7 @@ from email_core.administration.writing import being_deleted, check_parent, princ
 from email_core.domains.documents import DELETING, SuppressionListDocument
 from email_core.errors import RequestRefused
 from email_core.management import envelope, refusals
+from email_core.management.conditions import check_conditions
 from email_core.management.fields import Fields
 from email_core.management.resource_id import SUPPRESSION_LIST_ADDRESSES, ResourceId
 from email_core.message.address import AddressError, parse_address
@@ -152,10 +153,7 @@ def _facts(listed: ListedAddress) -> dict[str, str]:
 
 
 def _check_conditions(call: Call, before: ListedAddress | None) -> None:
-    if call.if_none_match == "*" and before is not None:
-        raise refusals.changed_meanwhile()
-    if call.if_match and (before is None or call.if_match not in ("*", before.etag)):
-        raise refusals.changed_meanwhile()
+    check_conditions(call.if_match, call.if_none_match, None if before is None else before.etag)
 
 
 async def _note(admin: Administration, call: Call, before: ListedAddress | None, after: ListedAddress | None) -> None:

@@ -17,7 +17,7 @@ from email_core.auth.principal import Principal, PrincipalKind
 from email_core.domains.documents import DELETING, DOCUMENTS, Document, SystemData, TrackedDocument
 from email_core.domains.resource_store import Resource, encode_document
 from email_core.errors import EntityChanged, EntityExists, EntityMissing, RequestRefused
-from email_core.management import envelope, refusals
+from email_core.management import conditions, envelope, refusals
 from email_core.management.resource_id import ResourceId
 
 MOST_TRIES = 60  # writers of one resource that meet: each round one of them comes through
@@ -221,10 +221,7 @@ async def _note_conflict(admin: Administration, call: Call, text: str = "") -> N
 
 def check_conditions(call: Call, before: Resource[D] | None) -> None:
     """Raises RequestRefused (412) when If-Match or If-None-Match of a call is not met."""
-    if call.if_none_match == "*" and before is not None:
-        raise refusals.changed_meanwhile()
-    if call.if_match and (before is None or call.if_match not in ("*", before.etag)):
-        raise refusals.changed_meanwhile()
+    conditions.check_conditions(call.if_match, call.if_none_match, None if before is None else before.etag)
 
 
 def too_many_writers() -> RequestRefused:

@@ -106,6 +106,7 @@ class EntraTokens:
             object_id=object_id,
             tenant=_text(claims, "tid").lower(),
             grants=self._roles.grants(app_roles, object_id, application if is_application else ""),
+            expires=_number(claims, "exp"),
         )
 
 

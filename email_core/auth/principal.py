@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -42,7 +43,7 @@ class Principal:
     """An authenticated caller.
 
     `service_key` names the communication service that an access key belongs to, `key_name` the credential; `name` is who the
-    audit log names: an application id, a user's name, `primary`.
+    audit log names: an application id, a user's name, `primary`. What proved it ends at `expires`, in seconds since the epoch.
     """
 
     kind: PrincipalKind
@@ -52,6 +53,7 @@ class Principal:
     object_id: str = ""
     tenant: str = ""
     grants: tuple[Grant, ...] = ()
+    expires: float = math.inf
 
     def may(self, role: Role, resource_id: str) -> bool:
         """Whether the caller has the role there, by itself or as an admin."""

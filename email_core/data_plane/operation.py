@@ -34,6 +34,11 @@ class OperationStatus(StrEnum):
         return self is not OperationStatus.RUNNING
 
 
+def status_of(text: str) -> OperationStatus:
+    """The status that a row names. One that a newer version wrote is Running: ACS has no other that is not final."""
+    return OperationStatus(text) if text in set(OperationStatus) else OperationStatus.RUNNING
+
+
 @dataclass(frozen=True, slots=True)
 class RecipientView:
     """One recipient of an operation. `next_attempt` is in seconds since the epoch, None when none is due."""

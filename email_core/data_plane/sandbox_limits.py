@@ -85,3 +85,9 @@ class SandboxLimits:
             for window, _ in LIMITS[limit]:
                 self._counts[limit, window].admitted += 1
         return refused
+
+    def check_send(self, *, managed: bool, now: float) -> None:
+        """Count a message of a domain, whichever door it came by: ACS has one quota for both. Raises RequestRefused (429)."""
+        refused = self.admit(Kind.SEND, DomainKind.MANAGED if managed else DomainKind.CUSTOM, now)
+        if refused is not None:
+            raise refused

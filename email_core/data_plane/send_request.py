@@ -2,7 +2,7 @@
 
 One schema serves all api-versions. Unknown fields are ignored, null is the same as absent, and what the schema of ACS
 calls required but its clients leave empty is taken the way that its service takes it: `recipients.to` may be empty when
-there is a cc or bcc. Recipients that appear twice are kept here, for the headers; delivery is to each `Address.key` once.
+there is a cc or bcc. Recipients that appear twice are kept here, for the headers; delivery is to each `Address.mailbox` once.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ _REVERSE_PATHS = (
     "Return-Path", "X-Original-Return-Path", "X-Envelope-From", "Envelope-From", "Errors-To", "X-HmXmrOriginalSender",
 )  # fmt: skip
 _RECIPIENTS = ("X-HmXmrOriginalRecipient", "X-Original-To", "Delivered-To", "X-Original-Recipient")
-_token = re.compile(r"b\+[a-z2-7]\.[a-z2-7]{38}\.[a-z2-7]{16}", re.IGNORECASE)  # as delivery/verp.py makes it
+_token = re.compile(r"[bf]\+[a-z2-7]\.[a-z2-7]{38}\.[a-z2-7]{16}", re.IGNORECASE)  # as delivery/verp.py makes it
 _for = re.compile(r"\bfor\s{1,9}<([^<>\s]{3,254})>")
 
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from email_core.delivery.bounce_words import MAX_HUMAN, is_daemon, plain, read_words
 from email_core.delivery.mime_parts import Part, field, parts_of
-from email_core.delivery.status_report import RecipientReport, read_status
+from email_core.delivery.status_report import MAX_RECIPIENTS, RecipientReport, read_status
 
 __all__ = ["BounceReport", "Kind", "read_bounce", "returned_header"]
 
@@ -29,7 +29,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BounceReport:
-    """What a message reports. `source` says how it was read: fields or words; empty when nothing was found.
+    """What a message reports. `source` says how it was read: fields or words; empty when nothing was found. `trouble` is what
+    a parser of others could not read, for the log.
 
     A report without an address names nobody: whoever knows that its message had one recipient may take it for that one.
     """
@@ -40,8 +41,10 @@ class BounceReport:
     envelope_id: str = ""
     message_id: str = ""  # of the returned message
     source: str = ""
+    trouble: str = ""
 
 
+MAX_STATUS_PARTS = 3  # of one report, which has one (RFC 6522 section 3)
 _STATUS = frozenset({"message/delivery-status", "message/global-delivery-status"})  # RFC 3464, RFC 6533
 _REPLY_FIELDS = (
     "X-Autoreply",
@@ -70,10 +73,11 @@ def read_bounce(raw: bytes) -> BounceReport:
     top = parts[0].header
     # flufl.bounce would look for fields within the returned message as well.
     inner_fields = any(part.content_type in _STATUS for part in parts)
-    if recipients := read_words(top, _human(parts), b"" if inner_fields else raw):
-        return BounceReport(Kind.REPORT, recipients, message_id=_returned_id(parts), source="words")
+    recipients, trouble = read_words(top, _human(parts), b"" if inner_fields else raw)
+    if recipients:
+        return BounceReport(Kind.REPORT, recipients, message_id=_returned_id(parts), source="words", trouble=trouble)
     # A gateway, or somebody's rule, sends the report on within a message of its own.
-    return _from_fields(parts, 1) or BounceReport(Kind.UNREADABLE, message_id=_returned_id(parts))
+    return _from_fields(parts, 1) or BounceReport(Kind.UNREADABLE, message_id=_returned_id(parts), trouble=trouble)
 
 
 def returned_header(parts: Sequence[Part], enclosed: int = 0) -> Part | None:
@@ -85,11 +89,10 @@ def returned_header(parts: Sequence[Part], enclosed: int = 0) -> Part | None:
 def _from_fields(parts: Sequence[Part], enclosed: int) -> BounceReport | None:
     message: dict[str, str] = {}
     recipients: list[RecipientReport] = []
-    for part in parts:
-        if part.content_type in _STATUS and part.enclosed == enclosed:
-            fields, reports = read_status(part.text())
-            message = {**fields, **message}
-            recipients += reports
+    for part in [each for each in parts if each.content_type in _STATUS and each.enclosed == enclosed][:MAX_STATUS_PARTS]:
+        fields, reports = read_status(part.text())
+        message = {**fields, **message}
+        recipients += reports[: MAX_RECIPIENTS - len(recipients)]
     if not recipients:
         return None
     return BounceReport(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from email.errors import MessageError
 from email.message import Message
+from typing import NamedTuple
 
 from email_core.delivery.mime_parts import field
 from email_core.delivery.reply import printable
@@ -28,6 +30,7 @@ MAX_LINES = 400
 MAX_LINE = 200  # characters of each of them
 MAX_HUMAN = 16 * 1024  # characters of the part for people
 MAX_MENTIONED = 20
+MAX_PARAGRAPHS = 3  # behind that of an address, which may have the reason
 
 
 def _any_of(*patterns: str) -> re.Pattern[str]:
@@ -78,8 +81,28 @@ _copy = _any_of(
 )  # fmt: skip
 _header_of_copy = re.compile(r"^(?:Return-Path: ?<|Received: (?:from|by) )", re.MULTILINE)
 _mention = re.compile(r"[^\s<>()\[\]{},;:\"'=|@]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
-# What flufl.bounce was seen to raise on broken messages, and what its kind of code can; its result is worth no failure.
-_FAULTS = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, NotImplementedError, OSError)
+# What flufl.bounce and the parser of the standard library raise on broken messages, and what their kind of code can. What was
+# seen: TypeError for a boundary in pieces of which one has no number, which they want to sort (RFC 2231 section 3). A bounce
+# that is read without them is worth more than none; what was raised is told in the log.
+_FAULTS = (
+    MessageError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, NotImplementedError,
+    OSError,
+)  # fmt: skip
+
+
+class Words(NamedTuple):
+    """What words say. `trouble` is what flufl.bounce could not read, for the log; empty as a rule."""
+
+    reports: tuple[RecipientReport, ...] = ()
+    trouble: str = ""
+
+
+class _Found(NamedTuple):
+    """Addresses that wait, and that failed."""
+
+    later: Sequence[str] = ()
+    failed: Sequence[str] = ()
+    trouble: str = ""
 
 
 def is_daemon(header: Message) -> bool:
@@ -87,31 +110,29 @@ def is_daemon(header: Message) -> bool:
     return _daemon.search(field(header, "From")[:300] or "<>") is not None
 
 
-def read_words(header: Message, text: str, raw: bytes) -> tuple[RecipientReport, ...]:
+def read_words(header: Message, text: str, raw: bytes) -> Words:
     """The reports of a message in words; `text` is what it says to people, `raw` all of it. Empty when it is no bounce."""
     text = _without_copy(text)
     if re.search(r"^[ \t]{0,9}Final-Recipient[ \t]{0,9}:", text, re.IGNORECASE | re.MULTILINE):
         _, reports = read_status(text)  # the fields are there, in a part of the wrong type
         if reports:
-            return tuple(reports)
+            return Words(tuple(reports))
     subject = plain(field(header, "Subject"))
     named = _addresses(field(header, "X-Failed-Recipients").split(","))  # Exim
     if named:
-        return _reports(named, Action.FAILED, text)
+        return Words(_reports(named, Action.FAILED, text))
     waits = _is_delay(subject, text)
-    later, failed = _scanned(header, text, raw)
+    later, failed, trouble = _scanned(header, text, raw)
     if failed or later:
         action = Action.DELAYED if waits else Action.FAILED
-        return (
-            *_reports(failed, action, text),
-            *_reports([each for each in later if each not in failed], Action.DELAYED, text),
-        )
+        waiting = _reports([each for each in later if each not in failed], Action.DELAYED, text)
+        return Words((*_reports(failed, action, text), *waiting), trouble)
     looks_so = _failed_subject.search(subject[:300]) is not None or waits
     if not (is_daemon(header) or looks_so) or not (_failed.search(text) or enhanced_in(text) or waits):
-        return ()
+        return Words(trouble=trouble)
     if not looks_so and not enhanced_in(text) and not code_in(text):
-        return ()  # a postmaster who writes to people writes such words as well
-    return (_report("", Action.DELAYED if waits else Action.FAILED, text, text),)
+        return Words(trouble=trouble)  # a postmaster who writes to people writes such words as well
+    return Words((_report("", Action.DELAYED if waits else Action.FAILED, text, text),), trouble)
 
 
 def _is_delay(subject: str, text: str) -> bool:
@@ -140,15 +161,21 @@ def _report(address: str, action: Action, excerpt: str, text: str) -> RecipientR
 
 
 def _around(address: str, text: str) -> str:
-    """What stands at an address: from its line to the next blank one."""
+    """What stands at an address: from its line to the next blank one, or to the end of the paragraph behind that has a code."""
     place = text.lower().find(address.lower())
     if place < 0:
         return ""
     start = text.rfind("\n", 0, place) + 1
     end = text.find("\n\n", place)
     excerpt = text[start : end if end >= 0 else len(text)]
-    if not enhanced_in(excerpt) and not code_in(excerpt) and end >= 0:  # the reason is the paragraph after
-        excerpt = text[start : max(text.find("\n\n", end + 2), end)]
+    for _ in range(MAX_PARAGRAPHS):
+        if end < 0 or enhanced_in(excerpt) or code_in(excerpt):
+            break
+        begin, end = end, text.find("\n\n", end + 2)
+        paragraph = text[begin : end if end >= 0 else len(text)]
+        if any(each.lower() != address.lower() for each in _mention.findall(paragraph[:MAX_DIAGNOSTIC])):
+            break  # it is about somebody else
+        excerpt += paragraph
     return excerpt[:MAX_DIAGNOSTIC]
 
 
@@ -156,28 +183,33 @@ def _sentence(text: str) -> str:
     """The part of a text that says why, on one line: from the first code on, or from its beginning."""
     text = " ".join(printable(text[: 4 * MAX_DIAGNOSTIC]).split())
     found = re.search(r"(?<![\d.])[45]\d\d[ \-][45]?|(?<![\d.])[45]\.\d{1,3}\.\d{1,3}", text)
-    return text[found.start() if found else 0 :][:MAX_DIAGNOSTIC]
+    if found is None or not re.search(r"[^\W\d]", text[found.end() :]):  # qmail has the code behind the sentence
+        return text[:MAX_DIAGNOSTIC]
+    return text[found.start() :][:MAX_DIAGNOSTIC]
 
 
-def _scanned(header: Message, text: str, raw: bytes) -> tuple[list[str], list[str]]:
-    """What flufl.bounce finds: the addresses that wait, and those that failed."""
+def _scanned(header: Message, text: str, raw: bytes) -> _Found:
+    """What flufl.bounce finds."""
     from email import message_from_bytes
 
     from flufl.bounce import all_failures  # 20 ms that only a bounce in words needs
 
     came = raw[:MAX_SCANNED].decode("ascii", "replace").replace("\r\n", "\n").replace("\r", "\n")
     subject = field(header, "Subject")[:MAX_LINE]
+    sender = [*_mention.findall(field(header, "From")[:300]), "mailer-daemon@invalid"][0]
+    trouble = ""
     for content in (came, f"Subject: {subject}\n\n{text}"):  # the form of the parts tells, and so does the text
-        message = message_from_bytes(_shortened(content).encode("ascii", "replace"))
-        del message["From"]
-        message["From"] = sender[0] if (sender := _mention.findall(field(header, "From")[:300])) else "mailer-daemon@invalid"
         try:
+            message = message_from_bytes(_shortened(content).encode("ascii", "replace"))
+            del message["From"]
+            message["From"] = sender
             later, failed = all_failures(message)
-        except _FAULTS:
+        except _FAULTS as fault:
+            trouble = type(fault).__name__  # what it says may quote the message
             continue
         if later or failed:
-            return _addresses(_texts(later)), _addresses(_texts(failed))
-    return [], []
+            return _Found(_addresses(_texts(later)), _addresses(_texts(failed)), trouble)
+    return _Found(trouble=trouble)
 
 
 def _shortened(text: str) -> str:
@@ -199,13 +231,12 @@ def _without_copy(text: str) -> str:
 
 
 def plain(subject: str) -> str:
-    """A subject without encoded words (RFC 2047)."""
-    from email.errors import HeaderParseError
+    """A subject without encoded words (RFC 2047); one that can't be decoded stays as it is."""
     from email.header import decode_header, make_header
 
     if "=?" not in subject:
         return subject
     try:
         return str(make_header(decode_header(subject[:600])))
-    except (HeaderParseError, ValueError, LookupError):
+    except (MessageError, ValueError, LookupError):  # CharsetError is a MessageError and no ValueError
         return subject

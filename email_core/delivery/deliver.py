@@ -24,8 +24,8 @@ from email_core.delivery.dsn_due import DSN_DOOR
 from email_core.delivery.outcome import AttemptReport
 from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.settle import Settler, waiting
-from email_core.delivery.spool import DELIVERIES, Spool, SpoolItem
-from email_core.delivery.verp import make_reverse_path
+from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, Spool, SpoolItem
+from email_core.delivery.verp import make_feedback_id, make_reverse_path
 from email_core.errors import WorkerBusy
 from email_core.message.address import parse_address
 from email_core.message.dsn_options import MessageOptions, RecipientOptions, notify_of
@@ -61,6 +61,8 @@ class Deliverer:
         row = await self.claims.take(DELIVERIES, item, dequeue_count=dequeue_count)
         if row is None:
             return
+        if await self._sent_to_be_signed(item, row):
+            return
         report: AttemptReport | None = None
         try:
             self.courier.refuse_when_full(row.ledger.open_addresses)  # before anything is read for nothing
@@ -71,6 +73,21 @@ class Deliverer:
         finally:
             if report is not None:  # what was sent is written down, however the place was left
                 await self.settler.settle(row, report)
+
+    async def _sent_to_be_signed(self, item: SpoolItem, row: SpooledRow) -> bool:
+        """Hand the item of a claimed row to the queue `submissions` if nothing is signed yet; whether that was so.
+
+        A run that had signed enqueues its retry here before its merge. When the merge fails, the message is prepared again,
+        and that may not come as far: the domain is paused meanwhile, or its keys are gone.
+        """
+        async with self.claims.released_on_fault(row):
+            if await self.spool.queue_of(row) == DELIVERIES:
+                return False
+        await self.claims.release(row)
+        maillog.put_back_item(item.message, queue=SUBMISSIONS, why="it is not signed yet", delay=0.0)
+        # As one that stands for itself, should the release not have taken effect.
+        await self.spool.enqueue(SUBMISSIONS, replace(item, put_backs=max(item.put_backs, 1)))
+        return True
 
     async def put_back(self, queue: str, item: SpoolItem, row: SpooledRow, busy: WorkerBusy) -> None:
         """Put the item of a claimed row back, as there is no room for it now; nothing was done with it."""
@@ -115,6 +132,13 @@ class Deliverer:
     def _seconds_left(self, row: SpooledRow) -> float:
         """What the claim leaves for an attempt: reading the content has taken some of it, and settling needs a share."""
         return max(row.ledger.claim_until - self.claims.clock.now() - SETTLE_SHARE * self.claims.seconds, 1.0)
+
+    def feedback_id(self, row: SpooledRow) -> str:
+        """The Feedback-ID of a message, by which a complaint finds it when its reverse-path was hidden."""
+        key_id, key = next(iter(self.verp_keys.items()))
+        return make_feedback_id(
+            service_key=row.service_key, operation_id=row.operation_id, stream=row.facts.door, key_id=key_id, key=key
+        )
 
     def _reverse_path(self, row: SpooledRow, facts: MessageFacts) -> str:
         if facts.door == DSN_DOOR:

@@ -16,6 +16,7 @@ from email_core.delivery.status_report import Action
 from email_core.message.dates import date_text
 from email_core.message.encoded_words import fold_unstructured
 from email_core.message.headers import check_header_block, check_message_id
+from email_core.message.seven_bit import in_seven_bits
 from email_core.message.text_body import BOUNDARY_MARK, encode_text
 
 MAILER_DAEMON = "mailer-daemon"
@@ -89,7 +90,7 @@ def compose_report(report: Report) -> bytes:
     ]
     delimiter = b"--" + boundary
     body = b"".join(delimiter + b"\r\n" + part + b"\r\n" for part in parts)  # that CRLF is the next delimiter's
-    return _header(report, boundary, eight_bit=not returned.isascii()) + b"\r\n" + body + delimiter + b"--\r\n"
+    return _header(report, boundary) + b"\r\n" + body + delimiter + b"--\r\n"
 
 
 def status_code(enhanced: str, action: Action, *, expired: bool = False) -> str:
@@ -118,7 +119,7 @@ _OPENINGS = {
 }
 
 
-def _header(report: Report, boundary: bytes, *, eight_bit: bool) -> bytes:
+def _header(report: Report, boundary: bytes) -> bytes:
     fields = [
         f"Date: {date_text(report.at)}".encode(),
         f"From: Mail Delivery System <{MAILER_DAEMON}@{report.domain}>".encode(),
@@ -129,8 +130,6 @@ def _header(report: Report, boundary: bytes, *, eight_bit: bool) -> bytes:
         b"MIME-Version: 1.0",
         b'Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="%b"' % boundary,
     ]
-    if eight_bit:
-        fields.append(b"Content-Transfer-Encoding: 8bit")
     if report.original_id and not check_message_id(report.original_id):
         fields.insert(5, f"In-Reply-To: {report.original_id}".encode())
         fields.insert(6, fold_unstructured("References", report.original_id))
@@ -201,12 +200,17 @@ def _plain(text: str) -> str:
 
 
 def _returned(report: Report) -> bytes:
-    """The third part: the whole message only for a failure and by RET=FULL (RFC 3461 section 4.3), else its header."""
+    """The third part: the whole message only for a failure and by RET=FULL (RFC 3461 section 4.3), else its header.
+
+    It is 7-bit, for a report that the next server refuses for want of 8BITMIME is told to nobody. What has no clean conversion
+    comes back as its header.
+    """
     end = report.original.find(b"\r\n\r\n")
     header = report.original[: end + 2] if end >= 0 else report.original
     if report.full and report.action is Action.FAILED and len(report.original) <= MOST_RETURNED:
-        encoding = b"7bit" if report.original.isascii() else b"8bit"
-        return _part(b"message/rfc822", report.original, encoding, b"Undelivered message")
+        whole = in_seven_bits(report.original)
+        if whole.isascii():
+            return _part(b"message/rfc822", whole, b"7bit", b"Undelivered message")
     if len(header) > MOST_HEADER_RETURNED:
         header = header[: header.rfind(b"\r\n", 0, MOST_HEADER_RETURNED) + 2]
     encoded = encode_text(header)

@@ -1,9 +1,9 @@
 """Which notifications an envelope owes its submitter (RFC 3461). Pure: the ledger and what its client asked for tell.
 
 Everything is read from what is written down, so asking again finds the same notifications under the same names, and one that
-was sent before is not sent again: a recipient that is final stays as it is, and those that came to their end together are
-reported together. Only the submitter of an SMTP message is told, whose reverse-path was checked when it was accepted; a
-notification has the null reverse-path and another door, so nothing is ever told about one.
+was sent before is not sent again: those that came to their end together are reported together, and a success keeps its name
+when a late bounce takes a recipient out of it. Only the submitter of an SMTP message is told, whose reverse-path was checked
+when it was accepted; a notification has the null reverse-path and another door, so nothing is ever told about one.
 """
 
 from __future__ import annotations
@@ -86,13 +86,11 @@ def due_notifications(row: SpooledRow, *, now: float) -> list[Notification]:
         event = _event(entry)
         if event and wants(entry, event):
             ended.setdefault((_action(entry), entry.at), []).append(entry)
-    found = [
-        Notification(action, tuple(entries), _operation_id(row, action, entries)) for (action, _), entries in ended.items()
-    ]
+    found = [Notification(key[0], tuple(entries), _operation_id(row, *key, entries)) for key, entries in ended.items()]
     late = [entry for entry in row.ledger.entries if entry.status is RecipientStatus.DEFERRED and wants(entry, "DELAY")]
     if late and now >= row.facts.accepted_at + DELAYED_AFTER:
         # One for each envelope, whoever of it is still late: its recipients are tried together.
-        found.append(Notification(Action.DELAYED, tuple(late), _operation_id(row, Action.DELAYED, ())))
+        found.append(Notification(Action.DELAYED, tuple(late), _operation_id(row, Action.DELAYED, 0.0, ())))
     return found
 
 
@@ -126,6 +124,7 @@ def _action(entry: Entry) -> Action:
     return Action.DELIVERED if entry.address.rpartition("@")[2] == SIMULATOR_DOMAIN else Action.RELAYED
 
 
-def _operation_id(row: SpooledRow, action: Action, entries: Sequence[Entry]) -> str:
-    recipients = sorted(entry.address for entry in entries)
-    return str(uuid.uuid5(_NAMESPACE, "\n".join((row.message, row.row, action, *recipients))))
+def _operation_id(row: SpooledRow, action: Action, at: float, entries: Sequence[Entry]) -> str:
+    """Names a notification. Who failed stays failed; who has the mail may bounce late, so the time stands for them."""
+    meant = sorted(entry.address for entry in entries) if action is Action.FAILED else [repr(at)]
+    return str(uuid.uuid5(_NAMESPACE, "\n".join((row.message, row.row, action, *meant))))

@@ -8,6 +8,7 @@ an item comes, and wherever a run dies, each is stored once.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,17 +20,21 @@ from email_core.delivery.capacity import Capacity
 from email_core.delivery.dsn import MAILER_DAEMON, Report, compose_report
 from email_core.delivery.dsn_due import DSN_DOOR, Notification, due_notifications, reported, when_due
 from email_core.delivery.ledger import Entry, Ledger
+from email_core.delivery.managed_list import is_on_managed_list
 from email_core.delivery.outcome import TimelineEvent
 from email_core.delivery.rows import MESSAGE_ROW, MessageFacts, SpooledRow
 from email_core.delivery.spool import Spool, SpoolItem
 from email_core.errors import EntityMissing, WorkerBusy
+from email_core.message.address import parse_address
 from email_core.message.mime_draft import MimeDraft, decode_stored
 from email_core.settings import Settings
+from email_core.storage import Tables
 
 NOTICES = "notices"
 ASKED = "asked"  # of POSTRIDER_SMTP_DSN
 EARLY_PAUSE = 1.0  # seconds, doubled each time; an item that came before what it is about was written
 BUSY_PAUSE = 10.0
+LATE_PAUSE = 60.0  # seconds; a late bounce is no attempt of its own, so only time tells that it is written
 MOST_PUT_BACKS = 12  # about an hour; the attempt before died then, and is done again with a notice of its own
 SIGNATURE_SLACK = 7 * 24 * 3600.0  # seconds; receivers may verify late (RFC 6376 section 3.5, x=)
 
@@ -41,13 +46,16 @@ Sign = Callable[[bytes, float], Awaitable[bytes]]
 
 
 async def arrange_notices(
-    spool: Spool, settings: Settings, row: SpooledRow, after: Ledger, facts: MessageFacts, *, now: float
+    spool: Spool, settings: Settings, row: SpooledRow, after: Ledger, facts: MessageFacts, *, now: float, least: float = 0.0
 ) -> None:
-    """Have an envelope looked at once a new ledger is written, when that may owe a notification. Raises StorageUnavailable."""
+    """Have an envelope looked at once a new ledger is written, when that may owe a notification, in `least` seconds or later.
+
+    Raises StorageUnavailable.
+    """
     if settings.smtp_dsn != ASKED:
         return
     for pause in when_due(row.ledger, after, facts, now=now):
-        await spool.enqueue(NOTICES, SpoolItem(row.message, row.row, after.attempt), delay=pause)
+        await spool.enqueue(NOTICES, SpoolItem(row.message, row.row, after.attempt), delay=max(pause, least))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ class Notifier:
     room: Capacity
     words: Words
     sign: Sign
+    tables: Tables
 
     async def work(self, item: SpoolItem) -> None:
         """Send what an envelope owes. Raises StorageUnavailable, ConfigurationMissing and SigningError; try again then."""
@@ -68,14 +77,20 @@ class Notifier:
             await self._put_back(item, "what it is about is not written yet", EARLY_PAUSE * 2**item.put_backs)
             return
         now = self.clock.now()
-        owed = [each for each in due_notifications(row, now=now) if not await self._is_stored(row, each)]
+        # What was split after it had waited is judged by its envelopes: the message's own row knows of nobody's end.
+        rows = await self.spool.envelopes(row.message) if row.row == MESSAGE_ROW and row.facts.envelopes else [row]
+        owed = [(one, each) for one in rows for each in due_notifications(one, now=now) if not await self._is_stored(one, each)]
         if not owed:
+            return
+        if await is_on_managed_list(self.tables, parse_address(row.facts.submitter), now=now):
+            # Many submitters are no mailbox at all: each failure would bounce there once more. Operation and events tell of it.
+            maillog.dropped_item(item.message, queue=NOTICES, why="the managed suppression list holds its submitter's address")
             return
         try:
             async with self.room.place(row.facts.size):
                 original, message = await self._original(row)
-                for each in owed:
-                    await self._send(row, message, each, original, now)
+                for one, each in owed:
+                    await self._send(one, message, each, original, now)
         except WorkerBusy as busy:
             await self._put_back(replace(item, put_backs=0), str(busy), BUSY_PAUSE)
 
@@ -125,7 +140,8 @@ class Notifier:
             envelope_id=facts.envid,
             full=facts.ret == "FULL",
         )
-        signed = await self.sign(compose_report(report), self.settings.time_to_live + SIGNATURE_SLACK)
+        composed = await asyncio.to_thread(compose_report, report)  # a message of a megabyte takes its time
+        signed = await self.sign(composed, self.settings.time_to_live + SIGNATURE_SLACK)
         name = f"{row.service_key}:{notification.operation_id}"
         told: dict[str, object] = {"about": row.operation_id, "action": str(notification.action), "size": len(signed)}
         await self.spool.add_signed(

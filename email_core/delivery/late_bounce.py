@@ -8,29 +8,27 @@ between makes the sender of the report come again, and the ledger then knows tha
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from email_core import maillog
 from email_core.clock import Clock
 from email_core.delivery.arf_report import FeedbackReport
-from email_core.delivery.bounce_classes import bounces_believed
 from email_core.delivery.bounce_report import BounceReport
-from email_core.delivery.dsn_sending import arrange_notices
+from email_core.delivery.claim import CLOCK_TOLERANCE
+from email_core.delivery.dsn_sending import LATE_PAUSE, arrange_notices
 from email_core.delivery.ledger import Entry
-from email_core.delivery.returned import Change, after_feedback, after_report, is_full
-from email_core.delivery.routes import SIMULATOR_DOMAIN
+from email_core.delivery.managed_list import bounce_of, is_simulated, subscription_of
+from email_core.delivery.returned import Change, after_feedback, after_report, has_named, is_full
 from email_core.delivery.rows import MESSAGE_ROW, SpooledRow
-from email_core.delivery.settle import status_update
+from email_core.delivery.settle import record_activity, tell_outcomes
 from email_core.delivery.spool import Spool, envelope_row
 from email_core.delivery.verp import VerpToken
-from email_core.errors import EntityChanged, EntityMissing, StorageRefused, StorageUnavailable, WorkerBusy
-from email_core.insights.activity import StatusUpdate, record
+from email_core.errors import EntityChanged, EntityMissing, WorkerBusy
+from email_core.insights.activity import StatusUpdate
 from email_core.message.address import parse_address
 from email_core.settings import Settings
-from email_core.storage import Storage, StorageLimit
+from email_core.storage import Storage
 from email_core.suppression.complaints import Complaint
-from email_core.suppression.leases import Bounce
 from email_core.suppression.managed import ManagedList
 
 _MOST_TRIES = 20  # writers of one row that meet
@@ -64,17 +62,34 @@ class LateBounces:
         return await self._take(token, lambda row: after_report(row, report, now=now), self._bounced, self._tell_bounces)
 
     async def complain(self, token: VerpToken, report: FeedbackReport) -> Taken:
-        """A feedback report: who does not want the mail gets no more of it for a time."""
+        """A feedback report: who does not want the mail, and was its only recipient, gets no more of it for a time.
+
+        A token that knows of no envelope, as that of Feedback-ID, means those in which somebody is named.
+        """
         now = self.clock.now()
 
         async def suppress(row: SpooledRow, change: Change) -> None:
-            if report.feedback.unwanted:
+            if report.feedback.unwanted and not change.shared:
                 await self._complained(row, change, report, now)
 
         async def tell(row: SpooledRow, change: Change) -> None:
-            await self._record(row, [_complaint_update(row, entry, report, now) for entry in change.entries])
+            await record_activity(self.storage, row, [_complaint_update(row, each, report, now) for each in change.entries])
 
-        return await self._take(token, lambda row: after_feedback(row, report, now=now), suppress, tell)
+        def change(row: SpooledRow) -> Change:
+            return after_feedback(row, report, now=now, split=not token.envelope and row.row != MESSAGE_ROW)
+
+        taken = [await self._take(each, change, suppress, tell) for each in await self._meant(token, report)]
+        return min(taken, key=list(Taken).index, default=Taken.UNKNOWN)
+
+    async def _meant(self, token: VerpToken, report: FeedbackReport) -> list[VerpToken]:
+        if token.envelope:
+            return [token]
+        message = f"{token.service_key}:{token.operation_id}"
+        row = await self.spool.read(message, with_content=False)
+        if row is None or not row.facts.envelopes:
+            return [token]
+        envelopes = await self.spool.envelopes(message, with_timelines=False)
+        return [replace(token, envelope=each.envelope_number) for each in envelopes if has_named(each.ledger.entries, report)]
 
     async def _take(self, token: VerpToken, make: Callable[[SpooledRow], Change], suppress: _Tell, tell: _Tell) -> Taken:
         message = f"{token.service_key}:{token.operation_id}"
@@ -88,7 +103,7 @@ class LateBounces:
                 return await self._told(row, tried, tell)  # our own merge, whose answer was lost
             if is_full(row):
                 return Taken.FULL
-            if row.ledger.claim_until > self.clock.now():
+            if row.ledger.claim_until + CLOCK_TOLERANCE > self.clock.now():
                 # Its settling would write over what is written now. Most reports come later by hours.
                 raise WorkerBusy("a run has the message of the report")
             change = make(row)
@@ -96,7 +111,8 @@ class LateBounces:
                 return Taken.KNOWN
             await suppress(row, change)
             # Who submitted the message by SMTP and asked for it is told that it came back after all.
-            await arrange_notices(self.spool, self.settings, row, change.ledger, row.facts, now=self.clock.now())
+            now = self.clock.now()
+            await arrange_notices(self.spool, self.settings, row, change.ledger, row.facts, now=now, least=LATE_PAUSE)
             try:
                 await self.spool.update(row, ledger=change.ledger, timeline=[*row.timeline, *change.events])
             except (EntityChanged, EntityMissing):
@@ -112,45 +128,20 @@ class LateBounces:
     async def _bounced(self, row: SpooledRow, change: Change) -> None:
         managed = ManagedList(self.storage.tables)
         for entry in change.entries:
-            if not entry.hard_bounce or _is_simulated(entry):
-                continue
-            bounce = Bounce(
-                message=row.message,
-                attempt=row.ledger.attempt,
-                at=entry.at,
-                bounce_class=entry.bounce_class,
-                rule=entry.rule,
-                reply=entry.reply,
-                subscription=_subscription(row),
-                needed=bounces_believed(entry.rule),
-            )
-            await managed.bounced(parse_address(entry.address), bounce)
+            if entry.hard_bounce and not is_simulated(entry):
+                # The tries of this recipient, for other recipients make the attempts of the envelope more until the report
+                # comes again, and then it would be another bounce.
+                await managed.bounced(parse_address(entry.address), bounce_of(row, row.facts, entry, attempt=entry.tries))
 
     async def _complained(self, row: SpooledRow, change: Change, report: FeedbackReport, now: float) -> None:
         managed = ManagedList(self.storage.tables)
         for entry in change.entries:
-            if not _is_simulated(entry):
-                complaint = Complaint(row.message, now, str(report.feedback), report.reporter, _subscription(row))
+            if not is_simulated(entry):
+                complaint = Complaint(row.message, now, str(report.feedback), report.reporter, subscription_of(row.facts))
                 await managed.complained(parse_address(entry.address), complaint)
 
     async def _tell_bounces(self, row: SpooledRow, change: Change) -> None:
-        for entry in change.entries:
-            maillog.outcome(
-                row.message,
-                entry.address,
-                disposition=entry.status,
-                attempt=row.ledger.attempt,
-                reply=entry.reply,
-                host=entry.host,
-                bounce_class=entry.bounce_class,
-            )
-        await self._record(row, [status_update(row, row.facts, entry) for entry in change.entries])
-
-    async def _record(self, row: SpooledRow, updates: list[StatusUpdate]) -> None:
-        try:
-            await record(self.storage, updates)
-        except (StorageUnavailable, StorageRefused, StorageLimit) as error:
-            maillog.activity_lost(row.message, reason=str(error))  # the ledger has it, and is the truth
+        await tell_outcomes(self.storage, row, row.facts, change.entries)
 
 
 def _complaint_update(row: SpooledRow, entry: Entry, report: FeedbackReport, now: float) -> StatusUpdate:
@@ -168,11 +159,3 @@ def _complaint_update(row: SpooledRow, entry: Entry, report: FeedbackReport, now
         failure_message=f"{report.feedback} report by {report.reporter or 'a mailbox provider'}",
         host=report.reporter,
     )
-
-
-def _is_simulated(entry: Entry) -> bool:
-    return entry.address.rpartition("@")[2] == SIMULATOR_DOMAIN
-
-
-def _subscription(row: SpooledRow) -> str:
-    return "".join(row.facts.domain.split("/")[2:3])  # /subscriptions/{subscription}/...

@@ -19,11 +19,12 @@ from email_core.delivery.outcome import MANAGED_LIST
 from email_core.delivery.routes import SIMULATOR_DOMAIN
 from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.errors import EntityChanged, StorageRefused, StorageUnavailable
-from email_core.message.address import parse_address
+from email_core.message.address import Address, parse_address
 from email_core.message.status import RecipientStatus
 from email_core.storage import StorageLimit, Tables
-from email_core.suppression.address_rows import Lease
-from email_core.suppression.leases import Bounce
+from email_core.suppression.address_rows import Lease, digest
+from email_core.suppression.address_table import read_row
+from email_core.suppression.leases import Bounce, is_held
 from email_core.suppression.managed import ManagedList
 
 
@@ -46,8 +47,38 @@ async def tell_managed_list(tables: Tables, row: SpooledRow, facts: MessageFacts
     await asyncio.gather(*(tell(entry) for entry in entries if _is_news(entry)))
 
 
+async def is_on_managed_list(tables: Tables, address: Address, *, now: float) -> bool:
+    """Whether the list holds mail to an address back. One point read; raises StorageUnavailable."""
+    found = await read_row(tables, digest(address))
+    return found.lease is not None and is_held(found.lease, now)
+
+
+def is_simulated(entry: Entry) -> bool:
+    """Whether it is a test recipient."""
+    return entry.address.rpartition("@")[2] == SIMULATOR_DOMAIN
+
+
+def subscription_of(facts: MessageFacts) -> str:
+    """The subscription whose mail it was."""
+    return "".join(facts.domain.split("/")[2:3])  # /subscriptions/{subscription}/...
+
+
+def bounce_of(row: SpooledRow, facts: MessageFacts, entry: Entry, *, attempt: int) -> Bounce:
+    """The bounce of a recipient. `attempt` and the message name it, so that it counts once."""
+    return Bounce(
+        message=row.message,
+        attempt=attempt,
+        at=entry.at,
+        bounce_class=entry.bounce_class,
+        rule=entry.rule,
+        reply=entry.reply,
+        subscription=subscription_of(facts),
+        needed=bounces_believed(entry.rule),
+    )
+
+
 def _is_news(entry: Entry) -> bool:
-    if entry.address.rpartition("@")[2] == SIMULATOR_DOMAIN:
+    if is_simulated(entry):
         return False
     if entry.status is RecipientStatus.SUPPRESSED:
         return entry.rule == MANAGED_LIST
@@ -58,14 +89,4 @@ async def _told(managed: ManagedList, row: SpooledRow, facts: MessageFacts, entr
     address = parse_address(entry.address)
     if entry.status is RecipientStatus.SUPPRESSED:
         return await managed.withheld(address, row.message, entry.at)
-    bounce = Bounce(
-        message=row.message,
-        attempt=row.ledger.attempt,
-        at=entry.at,
-        bounce_class=entry.bounce_class,
-        rule=entry.rule,
-        reply=entry.reply,
-        subscription="".join(facts.domain.split("/")[2:3]),  # /subscriptions/{subscription}/...
-        needed=bounces_believed(entry.rule),
-    )
-    return await managed.bounced(address, bounce)
+    return await managed.bounced(address, bounce_of(row, facts, entry, attempt=row.ledger.attempt))

@@ -33,6 +33,7 @@ _charset = re.compile(
 _field_name = re.compile(rb"[!-9;-~]{1,100}[ \t]*:")
 _tag = re.compile(r"<(?:br|/p|/div|/tr|/h\d|/li)\b[^<>]{0,200}>", re.IGNORECASE)
 _any_tag = re.compile(r"<(?:!--|/?[a-zA-Z])[^<>]{0,2000}>")
+_endless_number = re.compile(r"&#[xX]?[0-9a-fA-F]{20,}")
 _UNSEEN = ("style", "script", "head")
 
 
@@ -97,6 +98,11 @@ def parts_of(raw: bytes) -> list[Part]:
     return parts
 
 
+def top_of(raw: bytes) -> Message:
+    """The header of a message, without a look at its parts. Never raises."""
+    return _read(raw[:_MAX_HEADER].replace(b"\r\n", b"\n").replace(b"\r", b"\n"), 0, 0, "text/plain").header
+
+
 def read_header(text: str) -> Message:
     """A header, or a block of a report that is written as one, with bounded fields."""
     return HeaderParser().parsestr(_bounded(text[:_MAX_HEADER]))
@@ -112,7 +118,8 @@ def without_tags(text: str) -> str:
     """The text of an HTML page, good enough to be searched."""
     for name in _UNSEEN:
         text = _without_element(text, name)
-    return html.unescape(_any_tag.sub(" ", _tag.sub("\n", text)))
+    # html.unescape raises ValueError for a number of more than 4300 digits.
+    return html.unescape(_endless_number.sub(" ", _any_tag.sub(" ", _tag.sub("\n", text))))
 
 
 def _without_element(text: str, name: str) -> str:

@@ -15,12 +15,11 @@ from email_core.delivery.kept_items import POISON, KeptItem, state_of
 from email_core.delivery.ledger import Ledger, ended
 from email_core.delivery.outcome import TimelineEvent
 from email_core.delivery.rows import MessageFacts, SpooledRow
-from email_core.delivery.settle import status_update
+from email_core.delivery.settle import record_activity, status_update
 from email_core.delivery.spool import Spool, SpoolItem
 from email_core.errors import EntityChanged, EntityExists, EntityMissing, StorageRefused, StorageUnavailable
-from email_core.insights.activity import record
 from email_core.settings import Settings
-from email_core.storage import Storage, StorageLimit
+from email_core.storage import Storage
 
 ERROR_CODE = "EmailDropped"
 # A row of another version; a name that no row can have, which is a StorageLimit and so a ValueError.
@@ -100,11 +99,8 @@ class PoisonKeeper:
         updates = [status_update(row, facts, entry) for entry in after.entries if entry.address in ended_here]
         for update in updates:
             maillog.final(row.message, update.recipient, status=update.status)
-        try:
-            await record(self.storage, updates)
-        except (StorageUnavailable, StorageRefused, StorageLimit) as error:
-            # The message has ended: the item, delivered again, would find nothing to do and tell nobody either.
-            maillog.activity_lost(row.message, reason=str(error))
+        # The message has ended: the item, delivered again, would find nothing to do and tell nobody either.
+        await record_activity(self.storage, row, updates)
 
 
 def where_of(error: BaseException) -> str:

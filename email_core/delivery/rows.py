@@ -13,6 +13,7 @@ import msgspec
 
 from email_core.delivery.ledger import Entry, Ledger, trimmed
 from email_core.delivery.outcome import TimelineEvent
+from email_core.message.status import RecipientStatus
 from email_core.storage import StoredEntity, Value, joined_chunks, sized_chunks
 from email_core.storage.limits import PROPERTY_BYTES
 
@@ -128,12 +129,16 @@ def timeline_of(timeline: Sequence[TimelineEvent]) -> dict[str, Value]:
     return sized_chunks("timeline", encoded)
 
 
-def row_of(message: str, row: str, entity: StoredEntity) -> SpooledRow:
-    """The row that an entity holds; what was left out of the query has its default."""
+def row_of(message: str, row: str, entity: StoredEntity, *, shown: bool = False) -> SpooledRow:
+    """The row that an entity holds; what was left out of the query has its default.
+
+    `shown`: it is only told of, so a recipient's status that a newer version wrote is that of one who is not done. For
+    everybody else such a row can't be read (msgspec.ValidationError): whoever worked it might send what was sent.
+    """
     values = entity.values
     facts = MessageFacts(**{field: values[name] for field, name in _FACT_NAMES.items() if name in values})  # type: ignore[arg-type]
     ledger = Ledger(
-        entries=_entries.decode(joined_chunks("ledger", values) or b"[]"),
+        entries=(_entries_to_show if shown else _entries.decode)(joined_chunks("ledger", values) or b"[]"),
         attempt=int(values.get("attempt", 0)),
         claim_until=float(values.get("claimUntil", 0.0)),
         claim_token=str(values.get("claimToken", "")),
@@ -151,3 +156,16 @@ def row_of(message: str, row: str, entity: StoredEntity) -> SpooledRow:
         signed=joined_chunks("signed", values),
         signed_blob=str(values.get("signedBlob", "")),
     )
+
+
+def _entries_to_show(encoded: bytes) -> tuple[Entry, ...]:
+    try:
+        return _entries.decode(encoded)
+    except msgspec.ValidationError:
+        entries = msgspec.json.decode(encoded, type=list[dict[str, object]])
+        known = [each | {"status": RecipientStatus.PENDING} if _is_of_later(each.get("status")) else each for each in entries]
+        return msgspec.convert(known, tuple[Entry, ...])
+
+
+def _is_of_later(status: object) -> bool:
+    return isinstance(status, str) and status not in set(RecipientStatus)

@@ -80,9 +80,8 @@ class Settler:
     async def tell(self, row: SpooledRow, facts: MessageFacts, ledger: Ledger) -> None:
         """Tell the logs and the managed list what is new in a ledger, once it is written. Raises nothing."""
         changed = _changed(row.ledger, ledger)
-        self._log(row, changed)
         await asyncio.gather(
-            self._record_activity(row, facts, changed), tell_managed_list(self.storage.tables, row, facts, changed)
+            tell_outcomes(self.storage, row, facts, changed), tell_managed_list(self.storage.tables, row, facts, changed)
         )
 
     async def _enqueue_retry(self, row: SpooledRow, settlement: Settlement, *, has_signed: bool) -> None:
@@ -134,26 +133,6 @@ class Settler:
             # The claim runs out then, and whoever takes it over marks the open recipients as possible duplicates.
             maillog.fault("save-outcomes", error=error, message=row.message)
 
-    def _log(self, row: SpooledRow, changed: Sequence[Entry]) -> None:
-        for entry in changed:
-            maillog.outcome(
-                row.message,
-                entry.address,
-                disposition=entry.status,
-                attempt=row.ledger.attempt,
-                reply=entry.reply,
-                host=entry.host,
-                bounce_class=entry.bounce_class,
-            )
-
-    async def _record_activity(self, row: SpooledRow, facts: MessageFacts, changed: Sequence[Entry]) -> None:
-        updates = [status_update(row, facts, entry) for entry in changed]
-        try:
-            await record(self.storage, updates)
-        except (StorageUnavailable, StorageRefused, StorageLimit) as error:
-            # The ledger is the truth and it is written; running the attempt again for a log row would be worse.
-            maillog.activity_lost(row.message, reason=str(error))
-
 
 def waiting(row: SpooledRow, *, now: float, why: str) -> AttemptReport:
     """The report of a run that could not even try: everyone open is deferred, and the timeline says why."""
@@ -187,6 +166,29 @@ def _ended_facts(facts: MessageFacts, settlement: Settlement) -> MessageFacts:
         return facts
     why = "It could not be prepared for sending within its time to live."
     return replace(facts, status="Failed", error_code="EmailDropped", error_reason=why)
+
+
+async def tell_outcomes(storage: Storage, row: SpooledRow, facts: MessageFacts, changed: Sequence[Entry]) -> None:
+    """Tell the mail log and the activity log of recipients' new states, once they are written. Raises nothing."""
+    for entry in changed:
+        maillog.outcome(
+            row.message,
+            entry.address,
+            disposition=entry.status,
+            attempt=row.ledger.attempt,
+            reply=entry.reply,
+            host=entry.host,
+            bounce_class=entry.bounce_class,
+        )
+    await record_activity(storage, row, [status_update(row, facts, entry) for entry in changed])
+
+
+async def record_activity(storage: Storage, row: SpooledRow, updates: Sequence[StatusUpdate]) -> None:
+    """Write rows of the activity log. Raises nothing: the ledger has it, and is the truth; doing it again would be worse."""
+    try:
+        await record(storage, updates)
+    except (StorageUnavailable, StorageRefused, StorageLimit) as error:
+        maillog.activity_lost(row.message, reason=str(error))
 
 
 def status_update(row: SpooledRow, facts: MessageFacts, entry: Entry) -> StatusUpdate:

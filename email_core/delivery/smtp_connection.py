@@ -40,11 +40,15 @@ class NextHop:
 
 
 class Connection:
-    """A connection to a next hop. `messages` counts what was sent over it."""
+    """A connection to a next hop. `messages` counts what was sent over it.
+
+    `refuses_orcpt`: it offers DSN, and took a recipient only without the ORCPT that we had added.
+    """
 
     def __init__(self, hop: NextHop, wire: SmtpWire) -> None:
         self.hop = hop
         self.messages = 0
+        self.refuses_orcpt = False
         self.extensions: dict[str, str] = {}
         self.auth_methods: list[str] = []
         self.wire = wire

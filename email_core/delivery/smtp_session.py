@@ -17,7 +17,9 @@ from email_core.delivery.smtp_connection import Connection
 from email_core.delivery.smtp_wire import WireFault
 from email_core.delivery.verdicts import Verdicts
 from email_core.message.address import Address
-from email_core.message.dsn_options import mail_parameters, rcpt_parameters
+from email_core.message.dsn_options import NOTHING_ASKED, mail_parameters, rcpt_parameters
+
+_BAD_PARAMETER = (500, 501, 504, 555)  # RFC 5321 sections 4.1.1.11 and 4.2.2; 500 is also for a line that is too long
 
 
 async def send(connection: Connection, attempt: Attempt, recipients: Sequence[Address], verdicts: Verdicts, run: Run) -> bool:
@@ -85,17 +87,9 @@ def _fit(
     options = [b"SIZE=%d" % size] if connection.offers("size") else []
     options += [b"BODY=8BITMIME"] if attempt.eight_bit else []
     options += [b"SMTPUTF8"] if foreign else []
-    if connection.offers("dsn"):
+    if connection.offers("dsn") and attempt.reverse_path:  # of a null one nobody is ever told
         options += [parameter.encode() for parameter in mail_parameters(attempt.options)]
     return sendable, options
-
-
-def _notifications(connection: Connection, attempt: Attempt, recipient: Address) -> list[bytes]:
-    """NOTIFY and ORCPT for a server that offers DSN, which then reports to our reverse-path."""
-    asked = attempt.recipient_options.get(recipient.addr_spec)
-    if asked is None or not connection.offers("dsn"):
-        return []
-    return [parameter.encode() for parameter in rcpt_parameters(asked)]
 
 
 def _with_valid_path(recipients: Sequence[Address], verdicts: Verdicts) -> list[Address]:
@@ -111,9 +105,7 @@ async def _offer_recipients(
     host = connection.hop.host
     taken: list[Address] = []
     for recipient in recipients:
-        path = wire_path(recipient.addr_spec)
-        line = b" ".join([b"RCPT TO:" + (path or b""), *_notifications(connection, attempt, recipient)])
-        reply = await connection.command(run, Stage.RCPT, line)
+        reply = await _offer_recipient(connection, attempt, recipient, run)
         if accepted(reply):
             taken.append(recipient)
         elif reply.code == CLOSING or reply.code < 400:
@@ -123,6 +115,34 @@ async def _offer_recipients(
         else:
             verdicts.refuse([recipient], reply, Stage.RCPT, mx_host=host)
     return taken
+
+
+async def _offer_recipient(connection: Connection, attempt: Attempt, recipient: Address, run: Run) -> Reply:
+    """RCPT with an ORCPT of ours where the client gave none, and again without it when the server does not like that."""
+    plain = _rcpt_line(connection, attempt, recipient)
+    # Of a null reverse-path nobody is told anything, so it needs no name for the recipient.
+    named = bool(attempt.reverse_path) and not connection.refuses_orcpt
+    line = _rcpt_line(connection, attempt, recipient, recipient.addr_spec) if named else plain
+    reply = await connection.command(run, Stage.RCPT, line)
+    if line == plain or not _is_about_parameters(reply):
+        return reply
+    reply = await connection.command(run, Stage.RCPT, plain)
+    connection.refuses_orcpt = accepted(reply)  # it may have been the address all the same
+    return reply
+
+
+def _rcpt_line(connection: Connection, attempt: Attempt, recipient: Address, original: str = "") -> bytes:
+    """RCPT, with NOTIFY and ORCPT for a server that offers DSN, which then reports to our reverse-path."""
+    line = b"RCPT TO:" + (wire_path(recipient.addr_spec) or b"")
+    if not connection.offers("dsn"):
+        return line
+    asked = attempt.recipient_options.get(recipient.addr_spec, NOTHING_ASKED)
+    return b" ".join([line, *(parameter.encode() for parameter in rcpt_parameters(asked, original))])
+
+
+def _is_about_parameters(reply: Reply) -> bool:
+    """Whether a refusal may be about what stands behind the address: one of 5.1.x is about the address itself."""
+    return reply.enhanced == "5.5.4" or (reply.code in _BAD_PARAMETER and not reply.enhanced.startswith("5.1."))
 
 
 async def _offer_message(

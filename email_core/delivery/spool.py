@@ -87,7 +87,7 @@ class Spool:
         if isinstance(enqueued, BaseException):
             raise enqueued
         if isinstance(inserted, EntityExists):
-            earlier = await self.read(message, with_content=False)
+            earlier = await self.shown(message)
             if earlier is None:
                 raise StorageUnavailable(f"the row of {message} was there and is gone")
             return earlier
@@ -117,14 +117,19 @@ class Spool:
         entity = await self._storage.tables.get(MESSAGES, message, row, select=() if with_content else LIGHT)
         return None if entity is None else row_of(message, row, entity)
 
-    async def envelopes(self, message: str, *, with_timelines: bool = True) -> list[SpooledRow]:
-        """The envelope rows of a message that was split, in order, without content."""
+    async def shown(self, message: str) -> SpooledRow | None:
+        """The row of a message to tell of, without its content, or None; a newer version may have written it."""
+        entity = await self._storage.tables.get(MESSAGES, message, MESSAGE_ROW, select=LIGHT)
+        return None if entity is None else row_of(message, MESSAGE_ROW, entity, shown=True)
+
+    async def envelopes(self, message: str, *, with_timelines: bool = True, shown: bool = False) -> list[SpooledRow]:
+        """The envelope rows of a message that was split, in order, without content; with `shown`, to tell of them."""
         rows = self._storage.tables.query(
             MESSAGES,
             f"PartitionKey eq {text_literal(message)} and RowKey ge 'envelope:' and RowKey lt 'envelope;'",
             select=("RowKey", *(LIGHT if with_timelines else LIGHTEST)),
         )
-        return [row_of(message, str(entity.values["RowKey"]), entity) async for entity in rows]
+        return [row_of(message, str(entity.values["RowKey"]), entity, shown=shown) async for entity in rows]
 
     async def content(self, row: SpooledRow) -> bytes:
         """The draft as it was accepted. Raises EntityMissing when its blob is gone."""

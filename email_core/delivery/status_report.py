@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 from email_core.delivery.mime_parts import field, read_header
 from email_core.delivery.outcome import Reply
@@ -13,6 +14,7 @@ from email_core.delivery.reply import parse_reply, printable
 from email_core.message.address import AddressError, parse_address
 
 MAX_RECIPIENTS = 100  # of one report; more than any envelope of ours has
+MAX_BLOCKS = 3 * MAX_RECIPIENTS  # groups of fields; reading one costs as much as a small message
 MAX_DIAGNOSTIC = 1000  # characters
 
 
@@ -80,7 +82,7 @@ def read_status(text: str) -> tuple[dict[str, str], list[RecipientReport]]:
     """The fields of the message and the reports of its recipients. Never raises; what can't be read is left out."""
     message: dict[str, str] = {}
     reports: list[RecipientReport] = []
-    for block in _blocks(text):
+    for block in islice(_blocks(text), MAX_BLOCKS):
         header = read_header(block)
         fields = {name.lower(): field(header, name) for name in header}
         if any(name in fields for name in _RECIPIENT_FIELDS):

@@ -248,6 +248,7 @@ class SmtpUsernameDocument(Document, kw_only=True):
     tenant_id: str
     password: str = ""
     password_made_at: float = 0.0
+    limits: tuple[Limit, ...] = ()
 
 
 class EventSubscriptionDocument(Document, kw_only=True):

@@ -203,6 +203,13 @@ def platform_records(
     return records
 
 
+def platform_key_records(signing_domain: str, selectors: Sequence[tuple[str, str]]) -> list[DnsRecord]:
+    """The platform's own DKIM keys, which sign for managed domains and for notifications. Raises RecordError."""
+    domain = _checked_name(signing_domain)
+    keys = _dkim_purposes(selectors)
+    return [DnsRecord(purpose, "TXT", _checked_name(f"{name}._domainkey.{domain}"), record) for purpose, name, record in keys]
+
+
 def zone_lines(records: Iterable[DnsRecord]) -> list[str]:
     """The records as lines of a zone file (RFC 1035 section 5.1), with TXT values cut into strings of 255 octets."""
     return [f"{record.name}. {record.ttl} IN {record.type} {_zone_value(record)}" for record in records]

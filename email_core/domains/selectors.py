@@ -7,7 +7,7 @@ import base64
 
 from email_core.domains.directory import PLATFORM_ID, RESOURCES, resource_keys
 from email_core.domains.dkim_keys import generate_ed25519, generate_rsa, load_private_key, public_record
-from email_core.domains.documents import PlatformDocument, SelectorDocument
+from email_core.domains.documents import PlatformDocument, SelectorDocument, decode_document
 from email_core.domains.resource_store import encode_document
 from email_core.errors import EntityExists
 from email_core.sealing import Sealer
@@ -36,6 +36,12 @@ async def new_selectors(sealer: Sealer, context: str, *, now: float) -> list[Sel
     """New keys for both slots, of which the first signs."""
     made = [await new_slot(sealer, context, slot, active=slot == SLOTS[0], now=now) for slot in SLOTS]
     return [selector for slot in made for selector in slot]
+
+
+async def platform_keys(tables: Tables) -> PlatformDocument | None:
+    """The platform's own signing keys; None when nobody has made them. Raises StorageUnavailable."""
+    row = await tables.get(RESOURCES, *resource_keys(PLATFORM_ID))
+    return None if row is None else decode_document(str(row.values.get("document", "")), PlatformDocument)
 
 
 async def ensure_platform_keys(tables: Tables, sealer: Sealer, signing_domain: str, *, now: float) -> None:

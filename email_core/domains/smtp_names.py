@@ -35,7 +35,11 @@ class SmtpNames:
         self._clock = clock
 
     async def claim(self, username: str, resource_id: ResourceId) -> None:
-        """Make a username that of a resource, before it is written. Raises NameTaken."""
+        """Make a username that of a resource, before it is written and once more after. Raises NameTaken.
+
+        Before, so that nobody else has it. After, because whoever deletes the resource at the same time lets go of the name:
+        of a row that it read before this, which it does not delete then, for its ETag is another one.
+        """
         owner: dict[str, Value] = {"owner": resource_id.text, "claimedAt": self._clock.now()}
         keys = {"PartitionKey": PARTITION, "RowKey": _row(username)}
         for _ in range(3):  # that often rows come and go between two round trips, at most
@@ -56,11 +60,16 @@ class SmtpNames:
                 continue
         raise NameTaken(username)
 
-    async def release(self, username: str, resource_id: ResourceId) -> None:
-        """Let go of a username, if it is still that of the resource."""
+    async def release(self, username: str, resource_id: ResourceId, *, ending: bool = False) -> None:
+        """Let go of a username, if it is still that of the resource and the resource has it no more.
+
+        With `ending` the resource is there until its names are let go of, and nobody can write it any more.
+        """
         row = await self._tables.get(RESOURCES, PARTITION, _row(username))
         if row is None or str(row.values.get("owner", "")).lower() != resource_id.key:
             return
+        if not ending and await self._has(resource_id, username):
+            return  # made again meanwhile
         try:
             await self._tables.delete(RESOURCES, PARTITION, _row(username), etag=row.etag)
         except EntityChanged:
@@ -78,10 +87,11 @@ class SmtpNames:
         return resource_id, resource.document
 
     async def _holds(self, holder: str, username: str, claimed_at: float) -> bool:
-        resource = await self._store.get(parse_resource_id(holder), SmtpUsernameDocument)
-        if resource is not None and _key(resource.document.username) == _key(username):
-            return True
-        return self._clock.now() - claimed_at < SETTLING_SECONDS
+        return await self._has(parse_resource_id(holder), username) or self._clock.now() - claimed_at < SETTLING_SECONDS
+
+    async def _has(self, resource_id: ResourceId, username: str) -> bool:
+        resource = await self._store.get(resource_id, SmtpUsernameDocument)
+        return resource is not None and _key(resource.document.username) == _key(username)
 
 
 def _key(username: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from email_core.domains.dns_faults import Finding
 from email_core.domains.documents import RECORD_STATES, REQUIRED, DomainDocument, StateDocument, Status
 from email_core.domains.health_check import LOOSE_SPF, quoted
-from email_core.domains.key_rotation import unsettled_slot
+from email_core.domains.key_rotation import standby_slot, unsettled_slot
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -39,7 +39,7 @@ class Watched:
     @property
     def missed_since(self) -> float:
         """When the first of the required records that are lost now was missed; 0 when there is none."""
-        return min((self.document.state(kind).lost_since for kind in self.document.lost if kind in REQUIRED), default=0.0)
+        return min((self.document.state(kind).lost_since for kind in pausing(self.document)), default=0.0)
 
 
 def watched_kinds(document: DomainDocument) -> tuple[str, ...]:
@@ -83,10 +83,10 @@ def _with_sending(
     *, now: float, grace: float, due: float,
 ) -> Watched:  # fmt: skip
     # What was seen to be missing then and can't be looked up now may be there again: it pauses nothing. Nor does one look.
-    overdue = [k for k in missed if k in REQUIRED and k not in lost and now - after.state(k).lost_since >= grace]
-    still_lost = [kind for kind in after.lost if kind in REQUIRED]
+    needed = pausing(after)
+    overdue = [k for k in missed if k in needed and k not in lost and now - after.state(k).lost_since >= grace]
     paused = bool(overdue) and not before.paused_since
-    resumed = bool(before.paused_since) and not still_lost
+    resumed = bool(before.paused_since) and not needed
     if paused:
         after.paused_since = now
     elif resumed:
@@ -106,9 +106,19 @@ def _again_in(before: DomainDocument, after: DomainDocument, *, now: float, grac
     waiting = max(before.state(kind).next_check_at for kind in after.lost)
     if waiting != due and now + _CLOCKS_DIFFER < waiting <= now + 2 * HOUR:  # later ones were written by a clock that was wrong
         return 0.0  # the item that was put for that time is on its way; with another one there would be two for ever
-    ends = [after.state(kind).lost_since + grace - now for kind in after.lost if kind in REQUIRED]
+    ends = [after.state(kind).lost_since + grace - now for kind in pausing(after)]
     until_paused = min(ends, default=HOUR) if not after.paused_since else HOUR
     return min(max(until_paused, SHORTEST_PAUSE), HOUR)
+
+
+def pausing(document: DomainDocument) -> list[str]:
+    """The lost records without which no mail should go out.
+
+    The keys that stand by are none of them: those of the other slot sign, and no rotation makes a slot sign before the DNS
+    shows its keys.
+    """
+    standby = _KIND_OF_SLOT[standby_slot(document)]
+    return [kind for kind in document.lost if kind in REQUIRED and kind != standby]
 
 
 def is_there(finding: Finding) -> bool:

@@ -109,6 +109,11 @@ def span(seconds: float) -> str:
     return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
+def door_words(door: str) -> str:
+    """How a message came: `over HTTP`."""
+    return {"http": "over HTTP", "smtp": "by SMTP", "dsn": "as a notification of ours"}.get(door, f"by {door}")
+
+
 def octets(size: int) -> str:
     """A size for people: `812 bytes`, `12 KB`, `3.4 MB`."""
     if size < 1000:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from email_core.delivery.outcome import CUSTOMER_LIST, TimelineEvent
 from email_core.explain.advice import class_meanings
-from email_core.explain.explanation import Step, clock_time, instant, octets, span
+from email_core.explain.explanation import Step, clock_time, door_words, instant, octets, span
 
 _Facts = Mapping[str, object]
 _SLOW = 1.0  # seconds; what took longer is told
@@ -63,7 +63,9 @@ _FEEDBACK = {
     "opt-out": "the recipient wants no more",
     "not-spam": "the recipient called it no spam",
     "auth-failure": "it did not pass DKIM, SPF or DMARC there",
+    "other": "for a reason that has no word",
 }
+_HOLDING_FEEDBACK = ("abuse", "fraud", "opt-out")
 _MOST_LISTED = 5  # recipients that a sentence names
 
 
@@ -81,8 +83,8 @@ def step(event: TimelineEvent, *, envelope: int = 0) -> Step:
 def _accepted(facts: _Facts) -> str:
     count = _number(facts, "recipients")
     to = f"{count} recipient{'' if count == 1 else 's'}" if count else "its recipients"
-    door = {"http": "over HTTP"}.get(_word(facts, "door"), f"by {_word(facts, 'door')}")
-    return f"Accepted {door} for {to}, {octets(_number(facts, 'size'))}, and stored."
+    user = f" from the user {_word(facts, 'user')}" if facts.get("user") else ""
+    return f"Accepted {door_words(_word(facts, 'door'))}{user} for {to}, {octets(_number(facts, 'size'))}, and stored."
 
 
 def _signed(facts: _Facts) -> str:
@@ -272,7 +274,7 @@ def _returned(facts: _Facts) -> str:
     meaning = class_meanings().get(_word(facts, "bounceClass"), "")
     why = f" ({_word(facts, 'bounceClass')}: {meaning})" if meaning else ""
     recipient, reply = _word(facts, "recipient"), _word(facts, "reply")
-    return f"The mail to {recipient} was taken, and came back{_reporter(facts)}: {reply}{why}."
+    return f"The mail to {recipient} was taken, and came back{_reporter(facts)}: {reply}{why}.{_nobody_suppressed(facts)}"
 
 
 def _reported(facts: _Facts) -> str:
@@ -285,7 +287,20 @@ def _reported(facts: _Facts) -> str:
 def _complaint(facts: _Facts) -> str:
     of = _listed(facts.get("recipients")) or "somebody who is not named"
     by = f" by {_word(facts, 'by')}" if _word(facts, "by") else ""
-    return f"A feedback report{by} about the mail to {of}: {_FEEDBACK.get(_word(facts, 'feedback'), _word(facts, 'feedback'))}."
+    word = _word(facts, "feedback")
+    held = ""
+    if facts.get("recipients") and word in _HOLDING_FEEDBACK:
+        held = _nobody_suppressed(facts) or " More mail there is held back for a time."
+    return f"A feedback report{by} about the mail to {of}: {_FEEDBACK.get(word, word)}.{held}"
+
+
+def _nobody_suppressed(facts: _Facts) -> str:
+    if facts.get("shared") is not True:
+        return ""
+    return (
+        " It leads to no entry on the managed list, for any recipient of this message could have written it:"
+        " put the address on a list of your own if it is right."
+    )
 
 
 def _reporter(facts: _Facts) -> str:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from email_core.explain.explanation import Explanation, Recipient, ReplyExplanation, Step, octets
+from email_core.explain.explanation import Explanation, Recipient, ReplyExplanation, Step, door_words, octets
 
 _LABELS = 16  # columns
 
@@ -48,7 +48,7 @@ def reply_text(explanation: ReplyExplanation, look: Look) -> str:
 
 
 def _about(explanation: Explanation, look: Look) -> list[str]:
-    door = {"http": "over HTTP"}.get(explanation.door, f"by {explanation.door}")
+    door = door_words(explanation.door)
     lines = _field("from", explanation.sender, look)
     lines += _field("accepted", f"{_moment(explanation.accepted_at)}, {door}, {octets(explanation.size)}", look)
     lines += _field("status", f"{explanation.status}. {explanation.meaning}", look)

@@ -128,7 +128,7 @@ def conflict(code: str, message: str, target: str = "") -> RequestRefused:
 
 
 def changed_meanwhile() -> RequestRefused:
-    """The ETag of If-Match is not that of the resource any more, or If-None-Match: * met one."""
+    """The ETag of If-Match is not that of the resource any more, or that of If-None-Match is."""
     text = (
         "The condition of If-Match or If-None-Match is not met: the resource was changed, created or deleted meanwhile. "
         "Read it again and repeat the request with its new etag."

@@ -38,12 +38,21 @@ class Address:
 
     @property
     def key(self) -> str:
-        """The form for comparing and suppressing: no known receiver tells mailboxes apart by case."""
+        """The form for suppressing: no known receiver tells mailboxes apart by case."""
         if self.local.isascii():
             return f"{self.local.lower()}@{self.domain}"
         # Canonical caseless matching, D145 in chapter 3 of the Unicode Standard; the form C that is left can be read.
         folded = unicodedata.normalize("NFD", self.local).casefold()
         return f"{unicodedata.normalize('NFC', folded)}@{self.domain}"
+
+    @property
+    def mailbox(self) -> str:
+        """The form for telling the recipients of a message apart: without case, as `key`, and `ß` is not `ss` here.
+
+        A receiver may well have two mailboxes of those names. Who is suppressed is held back under both, and who is a
+        recipient gets its mail: each errs on its safe side.
+        """
+        return f"{unicodedata.normalize('NFC', self.local.lower())}@{self.domain}"
 
     @property
     def needs_smtputf8(self) -> bool:

@@ -43,14 +43,17 @@ class _Entity(NamedTuple):
     body: list[bytes]
 
 
-def compose(draft: Draft, *, message_id: str, date: float) -> bytes:
+def compose(draft: Draft, *, message_id: str, date: float, feedback_id: str = "") -> bytes:
     """The whole message, lines ending with CRLF, without Bcc and without a signature.
 
-    `message_id` has its angle brackets; `date` is in seconds since 1970. Raises HeaderInjection when the draft holds
-    what no door should have let in; UnicodeEncodeError when a text holds lone surrogates.
+    `message_id` has its angle brackets; `date` is in seconds since 1970; `feedback_id` counts unless the draft has one. Raises
+    HeaderInjection when the draft holds what no door should have let in; UnicodeEncodeError when a text holds lone surrogates.
     """
     content = _content(draft, _boundary(message_id))
-    block = _block(_message_fields(draft, message_id, date) + content.fields, smtputf8=draft.needs_smtputf8)
+    fields = _message_fields(draft, message_id, date)
+    if feedback_id and not any(name.lower() == "feedback-id" for name, _ in draft.headers):
+        fields.append(f"Feedback-ID: {feedback_id}".encode())
+    block = _block(fields + content.fields, smtputf8=draft.needs_smtputf8)
     return b"".join((block, b"\r\n", *content.body))
 
 

@@ -22,6 +22,7 @@ _literal = re.compile(r"[!-*,-<>-~]")
 _address_type = re.compile(r"[A-Za-z0-9-]{1,40}")
 # RFC 6533 section 3: what an address outside of ASCII has in place of its characters where only ASCII may stand.
 _embedded = re.compile(r"\\x\{[0-9A-F]{2,6}\}")
+_not_qchar = re.compile(rf"({_embedded.pattern})|[^!-*,-<>-\[\]-~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +67,39 @@ def read_recipient_options(parameters: Iterable[str]) -> RecipientOptions:
 
 
 def mail_parameters(options: MessageOptions) -> list[str]:
-    """The parameters of MAIL for a server that offers DSN."""
-    parameters = [f"RET={options.ret}"] if options.ret else []
+    """The parameters of MAIL for a server that offers DSN.
+
+    What RET asked for is for the reports that we make. Those of the next server come to our reverse-path, where one that
+    returns a whole message could be too large to be taken, so the header is asked for whatever the client said.
+    """
+    parameters = ["RET=HDRS"]
     return [*parameters, f"ENVID={encode_xtext(options.envid)}"] if options.envid else parameters
 
 
-def rcpt_parameters(options: RecipientOptions) -> list[str]:
+def rcpt_parameters(options: RecipientOptions, address: str = "") -> list[str]:
     """The parameters of RCPT for a server that offers DSN.
 
     The reports come to our reverse-path and not to the client, and a failure has to be known here: it decides what is sent to
     that address next. So FAILURE is always asked for, also where the client said NEVER, who is told nothing all the same.
+
+    `address` is the forward-path, for an ORCPT of ours where the client gave none (RFC 3461 section 5.2.1), and may be empty.
+    An ORCPT that is longer than one may be is left out.
     """
     asked = options.notify
     parameters = [f"NOTIFY={notify_text((asked - NEVER) | {'FAILURE'})}"] if asked is not None else []
-    if not options.orcpt:
-        return parameters
-    kind, _, address = options.orcpt.partition(";")
-    return [*parameters, f"ORCPT={kind};{encode_xtext(address)}"]
+    kind, _, original = (options.orcpt or f"{'rfc822' if address.isascii() else 'utf-8'};{address}").partition(";")
+    value = f"{kind};{_encode_utf8_address(original) if kind == 'utf-8' else encode_xtext(original)}"
+    return [*parameters, f"ORCPT={value}"] if original and len(value) <= MAX_ORCPT else parameters
 
 
 def encode_xtext(text: str) -> str:
     """Text as xtext (RFC 3461 section 4). Characters outside of ASCII become `\\x{...}` before (RFC 6533 section 3)."""
-    plain = "".join(c if c.isascii() else f"\\x{{{ord(c):02X}}}" for c in text)
-    return "".join(c if _literal.match(c) else f"+{ord(c):02X}" for c in plain)
+    return "".join(c if _literal.match(c) else f"+{ord(c):02X}" for c in _in_ascii(text))
+
+
+def _encode_utf8_address(text: str) -> str:
+    """An address as utf-8-addr-xtext (RFC 6533 section 3), which has no `+XX`, and keeps each `\\x{...}` that is there."""
+    return _not_qchar.sub(lambda found: found[1] or f"\\x{{{ord(found[0]):02X}}}", text)
 
 
 def notify_text(notify: frozenset[str] | None) -> str:
@@ -114,6 +125,10 @@ def _named(parameters: Iterable[str], names: tuple[str, ...]) -> dict[str, str]:
     return named
 
 
+def _in_ascii(text: str) -> str:
+    return "".join(c if c.isascii() else f"\\x{{{ord(c):02X}}}" for c in text)
+
+
 def _ret(value: str) -> str:
     if value.upper() not in ("FULL", "HDRS"):
         raise _refused("RET", "must be FULL or HDRS (RFC 3461 section 4.3)")
@@ -137,8 +152,8 @@ def _orcpt(value: str) -> str:
     kind, semicolon, encoded = value.partition(";")
     if len(value) > MAX_ORCPT or not semicolon or not encoded or not _address_type.fullmatch(kind):
         raise _refused("ORCPT", f"must be type;address of at most {MAX_ORCPT} characters, as in rfc822;jane@example.com")
-    # RFC 6533 section 3 lets UTF-8 stand for itself; a client that writes \x{...} gets it back as it was.
-    address = _decoded("ORCPT", encoded)
+    # RFC 6533 section 3 lets UTF-8 stand for itself. It is kept in the form for ASCII, which every server after us can read.
+    address = _decoded("ORCPT", _in_ascii(encoded) if kind.lower() == "utf-8" else encoded)
     if kind.lower() != "utf-8" and _embedded.search(address):
         raise _refused("ORCPT", "has embedded Unicode characters, for which its type must be utf-8 (RFC 6533 section 3)")
     return f"{kind.lower()};{address}"

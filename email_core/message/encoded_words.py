@@ -27,7 +27,7 @@ _percent_octet = [bytes([octet]) if octet in _ATTRIBUTE_LITERAL else b"%%%02X" %
 _word_with_its_blanks = re.compile(r" *[^ ]+")
 _atoms = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?: [A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*")
 _plain_value = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")  # printable ASCII, single blanks inside, no quote or backslash
-_PHRASE_WORD = ENCODED_WORD_LINE - len("Reply-To: ")  # so that the first line of no address list is too long
+PHRASE_WORD = ENCODED_WORD_LINE - len("Reply-To: ")  # so that the first line of no address list is too long
 _SHORT = 60  # a quoted string of this length fits a line with any of our field and parameter names
 
 
@@ -106,6 +106,11 @@ def address_field(name: str, addresses: Iterable[Address]) -> bytes:
             words.append(f"<{address.addr_spec}>".encode())
         else:
             words.append(address.addr_spec.encode())
+    return fold_words(name, words)
+
+
+def fold_words(name: str, words: Iterable[bytes]) -> bytes:
+    """The field `name: words` without its last CRLF, folded between words so that its lines have 76 octets where they can."""
     lines = []
     line = f"{name}:".encode()
     empty = True
@@ -127,7 +132,7 @@ def _phrase(name: str) -> list[bytes]:
             quoted = name.replace("\\", "\\\\").replace('"', '\\"')
             return [f'"{quoted}"'.encode()]
     # Long names, and blanks at the ends or in a row, which readers would drop from a quoted string.
-    return encoded_words(name, first=_PHRASE_WORD, rest=_PHRASE_WORD)
+    return encoded_words(name, first=PHRASE_WORD, rest=PHRASE_WORD)
 
 
 def structured_field(name: str, value: str, parameters: Sequence[bytes] = ()) -> bytes:

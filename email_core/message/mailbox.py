@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from email.errors import HeaderParseError
-from email.header import decode_header, make_header
+from email.header import decode_header
 from typing import NamedTuple
 
 from email_core.message.address import Address, AddressError, parse_address
@@ -23,7 +23,8 @@ _atom = re.compile(r'[^ \t()<>\[\]:;@\\,"]+')
 _quoted = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _quoted_pair = re.compile(r"\\(.)")
 _comment_piece = re.compile(r"[^()\\]+|\\.|[()]")
-_encoded_word = re.compile(r"=\?[^? ]+\?[BbQq]\?[^? ]*\?=")
+_language = re.compile(r"(?<==\?)([^?* ]+)\*[^?* ]*(?=\?[BbQq]\?)")
+ENCODED_WORD = re.compile(r"=\?[^? ]+\?[BbQq]\?[^? ]*\?=")
 
 
 class MailboxError(ValueError):
@@ -34,7 +35,9 @@ class MailboxError(ValueError):
         self.reason = reason
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
+    """A word or a special character, with where it stands; the text of a quoted string is without quotes and backslashes."""
+
     kind: str  # "atom", "quoted" or the special character
     text: str
     start: int
@@ -48,7 +51,11 @@ def read_mailbox(value: str) -> Address:
     """
     if len(value) > MAX_FIELD:
         raise MailboxError(f"is longer than {MAX_FIELD} characters: shorten the name")
-    tokens, comments = _tokens(value)
+    tokens, comments = read_tokens(value)
+    # Some programs show a comment as the name.
+    for start, end in comments:
+        if fault := check_display_name(_decoded(value[start:end])):
+            raise MailboxError(f"has a comment that {fault}")
     kinds = [token.kind for token in tokens]
     _refuse_lists(kinds)
     if not tokens:
@@ -80,14 +87,14 @@ def _address(value: str, start: int, end: int, comments: list[tuple[int, int]], 
         raise MailboxError(f"has an address that {error.reason}") from error
 
 
-def _name(tokens: list[_Token]) -> str:
+def _name(tokens: list[Token]) -> str:
     """The display name of a phrase. Many programs decode what looks like an encoded word in quotes, so that is judged too."""
     if tokens and tokens[0].text.startswith(".") and tokens[0].kind == "atom":
         raise MailboxError("has a name that begins with a dot: put it in double quotes")  # RFC 5322 section 4.1, obs-phrase
     words: list[str] = []
     run: list[str] = []
     for token in tokens:
-        if token.kind == "atom" and _encoded_word.fullmatch(token.text):
+        if token.kind == "atom" and ENCODED_WORD.fullmatch(token.text):
             run.append(token.text)
             continue
         if run:
@@ -106,27 +113,43 @@ def _name(tokens: list[_Token]) -> str:
 
 
 def _decoded(text: str) -> str:
-    """Encoded words as the standard library reads them; as they stand when their charset or encoding is none."""
+    """Encoded words as a reader that is generous shows them: with a language (RFC 2231 section 5), and each for itself.
+
+    One whose charset is none stays as it stands, and the others are decoded all the same.
+    """
     if "=?" not in text:
         return text
     try:
-        return str(make_header(decode_header(text)))
-    except (LookupError, UnicodeError, HeaderParseError, ValueError):
+        pieces = decode_header(_language.sub(r"\1", text))
+    except (HeaderParseError, ValueError):
         return text
+    return "".join(_decoded_piece(piece, charset) for piece, charset in pieces)
 
 
-def _tokens(value: str) -> tuple[list[_Token], list[tuple[int, int]]]:
-    """The tokens without comments and blanks, and where the comments stand."""
-    tokens: list[_Token] = []
+def _decoded_piece(piece: bytes | str, charset: str | None) -> str:
+    if isinstance(piece, str):
+        return piece
+    if charset is None:
+        return piece.decode("raw-unicode-escape", "replace")  # as `decode_header` encodes what is between the words
+    try:
+        return piece.decode(charset, "replace")
+    except (LookupError, UnicodeError, ValueError):
+        shown = "".join(chr(octet) if chr(octet).isalnum() and octet < 128 else f"={octet:02X}" for octet in piece)
+        return f"=?{charset}?q?{shown}?="
+
+
+def read_tokens(value: str) -> tuple[list[Token], list[tuple[int, int]]]:
+    """The tokens of an address field without comments and blanks, and where the comments stand. Raises MailboxError."""
+    tokens: list[Token] = []
     comments: list[tuple[int, int]] = []
     at = 0
     while at < len(value):
         if match := _blanks.match(value, at):
             pass
         elif match := _atom.match(value, at):
-            tokens.append(_Token("atom", match[0], at, match.end()))
+            tokens.append(Token("atom", match[0], at, match.end()))
         elif match := _quoted.match(value, at):
-            tokens.append(_Token("quoted", _quoted_pair.sub(r"\1", match[1]), at, match.end()))
+            tokens.append(Token("quoted", _quoted_pair.sub(r"\1", match[1]), at, match.end()))
         elif value[at] == "(":
             end = _comment_end(value, at)
             comments.append((at, end))
@@ -135,7 +158,7 @@ def _tokens(value: str) -> tuple[list[_Token], list[tuple[int, int]]]:
         elif value[at] in '"\\':
             raise MailboxError("has a quote that does not end, or a backslash outside of quotes")
         else:
-            tokens.append(_Token(value[at], value[at], at, at + 1))
+            tokens.append(Token(value[at], value[at], at, at + 1))
             at += 1
             continue
         at = match.end()

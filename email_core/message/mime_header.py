@@ -7,7 +7,7 @@ another sender than the one that was checked here. So nothing is mended: what ha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from email_core.message.headers import SINGLETONS
@@ -23,6 +23,7 @@ _SINGLETONS = frozenset(name.decode() for name in SINGLETONS) - {"bcc"}  # which
 
 _field_start = re.compile(rb"([!-9;-~]+):")  # ftext, RFC 5322 section 2.2; a blank before the colon is obsolete syntax
 _fold = re.compile(rb"[ \t]+[^ \t]")
+_feedback_id = re.compile(rb"(?:\A|\r\n)feedback-id:", re.IGNORECASE)
 _control = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _control_character = re.compile("[\x80-\x9f\u2028\u2029]")
 
@@ -74,21 +75,29 @@ def check_lines(message: bytes) -> None:
         )
 
 
-def read_header(message: bytes, *, smtputf8: bool) -> Header:
-    """The header of a message whose lines are checked. `smtputf8`: the client said so, and then it may hold UTF-8 (RFC 6532).
-
-    Raises MessageRefused.
-    """
+def read_header(message: bytes) -> Header:
+    """The header of a message whose lines are checked; it may hold UTF-8 (RFC 6532). Raises MessageRefused."""
     end = _header_end(message)
     block = message[:end]
-    _check_characters(block, smtputf8=smtputf8)
+    if found := _control.search(block):
+        raise _malformed(f"The header has a control character (0x{found[0][0]:02X}). Remove it, or send it in an encoded word.")
     fields = tuple(_fields(block))
+    if not block.isascii():
+        _check_utf8(fields)
     seen: set[str] = set()
     for field in fields:
         if field.name in seen and field.name in _SINGLETONS:
             raise _malformed(f"The header has more than one {display_name(field.name)} field. Send one (RFC 5322 section 3.6).")
         seen.add(field.name)
     return Header(fields, min(end + 2, len(message)))
+
+
+def with_feedback_id(message: bytes, value: str) -> bytes:
+    """A message with the field Feedback-ID on top, unless its sender gave one, whose statistics are then the sender's own."""
+    end = message.find(b"\r\n\r\n")
+    if _feedback_id.search(message, 0, end + 2 if end >= 0 else len(message)):
+        return message
+    return b"Feedback-ID: %b\r\n%b" % (value.encode(), message)
 
 
 def display_name(name: str) -> str:
@@ -111,21 +120,18 @@ def _header_end(message: bytes) -> int:
     return len(message)
 
 
-def _check_characters(block: bytes, *, smtputf8: bool) -> None:
-    if found := _control.search(block):
-        raise _malformed(f"The header has a control character (0x{found[0][0]:02X}). Remove it, or send it in an encoded word.")
-    if block.isascii():
-        return
-    if not smtputf8:
-        raise _malformed(
-            "The header has characters outside of ASCII. Send them in encoded words (RFC 2047), or say SMTPUTF8 with MAIL."
-        )
-    try:
-        text = block.decode()
-    except UnicodeDecodeError:
-        raise _malformed("The header is not UTF-8, as SMTPUTF8 wants it (RFC 6532). Send it in UTF-8.") from None
-    if _control_character.search(text):
-        raise _malformed("The header has a control character in UTF-8. Remove it.")
+def _check_utf8(fields: Iterable[Field]) -> None:
+    for field in fields:
+        try:
+            text = field.raw.decode()
+        except UnicodeDecodeError:
+            name = display_name(field.name[:60])
+            raise _malformed(
+                f"The {name} field has octets that are neither ASCII nor UTF-8: Latin-1, perhaps. "
+                "Encode its text (RFC 2047), or send UTF-8."
+            ) from None
+        if _control_character.search(text):
+            raise _malformed("The header has a control character in UTF-8. Remove it.")
 
 
 def _fields(block: bytes) -> Iterator[Field]:

@@ -2,8 +2,8 @@
 
 The body is left byte for byte, and of the header all that is not named here: signatures of others go on to hold where they
 can. Removed are Bcc, Return-Path and what is meant for us; added are Date and Message-ID when they are missing, and one
-Received field. Like many providers we leave the client's address out of that, for it is nobody's business where a user sits
-(RFC 5321 section 7.6); RFC 6409 asks for no more.
+Received field; raw UTF-8 in texts is encoded. Like many providers we leave the client's address out of Received, for it is
+nobody's business where a user sits (RFC 5321 section 7.6); RFC 6409 asks for no more.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from email_core.message.address import Address
+from email_core.message.ascii_header import in_ascii
 from email_core.message.dates import date_text
 from email_core.message.headers import check_message_id
 from email_core.message.limits import MAX_MESSAGE_ID
@@ -38,6 +39,7 @@ MAX_RECEIVED = 50
 _REMOVED = frozenset(("bcc", "resent-bcc", "return-path"))
 # Who is shown, or taken, as the one who sent it.
 _SENDERS = ("sender", "resent-from", "resent-sender")
+_SIGNATURES = ("dkim-signature", "domainkey-signature", "arc-message-signature")  # over the header as it came
 # RFC 5322 section 3.6.4, without comments and blanks. Hosts without a dot and address literals stand in many scripts' ids.
 _message_id = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 
@@ -59,17 +61,19 @@ class Arrival:
 def read_message(raw: bytes, arrival: Arrival) -> MimeDraft:
     """The draft of a message. Raises MessageRefused; whether its senders may send is for the caller to ask."""
     check_lines(raw)
-    header = read_header(raw, smtputf8=arrival.smtputf8)
+    came = read_header(raw)
+    _one_mailbox(came, "from")  # what is wrong with it is told in its own words
+    header = _encoded(came, smtputf8=arrival.smtputf8)
     sender = _one_mailbox(header, "from")
-    _check_senders(header, {sender.key, arrival.envelope_from.key})
+    _check_senders(header, {sender.mailbox, arrival.envelope_from.mailbox})
     if len(header.all("received")) > MAX_RECEIVED:
         raise MessageRefused(LOOP, f"The message has more than {MAX_RECEIVED} Received fields, so it goes round in a circle.")
     switches = _switches(header)
-    read_parts(raw)
     message_id = _kept_message_id(header, validate=switches.validate_message_id)
     block = _block(header, arrival, sender, message_id)
     # One copy: the slice would be another.
     message = b"".join((block, b"\r\n", memoryview(raw)[header.body_start :]))
+    read_parts(message)  # as it is read again when it is prepared
     return MimeDraft(
         message=message,
         sender=sender,
@@ -77,6 +81,32 @@ def read_message(raw: bytes, arrival: Arrival) -> MimeDraft:
         tracking_disabled=switches.tracking_disabled,
         time_to_live=switches.time_to_live,
     )
+
+
+def _encoded(header: Header, *, smtputf8: bool) -> Header:
+    """The header in ASCII when it can be; UTF-8 that no encoding exists for is taken from who said SMTPUTF8.
+
+    RFC 6531 section 3.2 lets a submission server do so for the next hop, and before signing is the last moment for it.
+    """
+    unsent = {field.name for field in header.fields if field.name in _REMOVED or is_switch(field.name)}
+    if smtputf8:
+        unsent.add("message-id")  # another one takes the place of one in UTF-8
+    if all(field.raw.isascii() or field.name in unsent for field in header.fields):
+        return header
+    if any(header.all(name) for name in _SIGNATURES):
+        if smtputf8:
+            return header
+        raise MessageRefused(
+            MALFORMED,
+            "The header has characters outside of ASCII, and a signature (DKIM, ARC) that would break if they were encoded. "
+            "Encode them (RFC 2047) before signing, or say SMTPUTF8 with MAIL (RFC 6531).",
+        )
+    try:
+        return in_ascii(header, unsent=unsent)
+    except MessageRefused:
+        if smtputf8:
+            return header
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +134,7 @@ def _mailbox(field: Field) -> Address:
 def _check_senders(header: Header, senders: set[str]) -> None:
     """Other fields that name a sender may name the one of From or of MAIL, and nobody else."""
     for field in header.fields:
-        if field.name in _SENDERS and _mailbox(field).key not in senders:
+        if field.name in _SENDERS and _mailbox(field).mailbox not in senders:
             raise MessageRefused(
                 NOT_ALLOWED,
                 f"The {display_name(field.name)} field names neither the sender of From nor that of MAIL FROM. "
@@ -156,8 +186,9 @@ def _block(header: Header, arrival: Arrival, sender: Address, message_id: str) -
     if not message_id:
         ours.append(f"Message-ID: {_own_message_id(arrival, sender)}\r\n".encode())
         dropped.add("message-id")
-    if not (header.all("to") or header.all("cc")):
-        # As `compose` does: receivers count a message without any destination field as malformed.
+    if not any(header.all(name) for name in ("to", "cc", *_SIGNATURES)):
+        # As `compose` does: receivers count a message without any destination field as malformed. A signature of somebody
+        # else may well say that there is none.
         ours.append(b"To: undisclosed-recipients:;\r\n")
     kept = (field.raw for field in header.fields if field.name not in dropped and not is_switch(field.name))
     return b"".join((*ours, *kept))

@@ -15,6 +15,8 @@ from email_core.message.refusal import MALFORMED, MessageRefused
 
 MAX_PARTS = 1000
 MAX_DEPTH = 50  # of multiparts and messages inside of each other
+MAX_PART_HEADER = MAX_HEADER + 8 * 1024  # octets; what we add to a header that was taken is not refused later
+FEW_PARTS = 100  # are read in some three milliseconds
 
 _delimiter = re.compile(rb"\r\n--([^\r\n]{1,210})(?=\r\n|\Z)")  # a boundary has up to 70 characters (RFC 2046 section 5.1.1)
 _media_type = re.compile(r"([A-Za-z0-9!#$&^_.+\-]+/[A-Za-z0-9!#$&^_.+\-]+)[ \t]*(?=;|\(|\Z)")
@@ -113,9 +115,9 @@ class _Reader:
         message = self.message
         if message.startswith(b"\r\n", start):
             return start, start + 2
-        end = message.find(b"\r\n\r\n", start, start + MAX_HEADER + 4)
-        if end < 0 and len(message) - start > MAX_HEADER:
-            raise MessageRefused(MALFORMED, f"A MIME part has a header of more than {MAX_HEADER} octets. Make it shorter.")
+        end = message.find(b"\r\n\r\n", start, start + MAX_PART_HEADER + 4)
+        if end < 0 and len(message) - start > MAX_PART_HEADER:
+            raise MessageRefused(MALFORMED, f"A MIME part has a header of more than {MAX_PART_HEADER} octets. Make it shorter.")
         stop = end if end >= 0 else len(message)
         for match in _delimiter.finditer(message, max(start - 2, 0), stop + 2):
             if self.level_of(match[1].rstrip(b" \t"))[0] >= 0:
@@ -142,6 +144,11 @@ def read_parts(message: bytes) -> list[Part]:
         elif match.end() + 2 <= len(message):
             position = reader.begin(match.end() + 2)
     return reader.parts
+
+
+def may_have_many_parts(message: bytes) -> bool:
+    """Whether reading the parts may take so long that an event loop should not wait for it."""
+    return message.count(b"\r\n--") > FEW_PARTS
 
 
 def _content_fields(block: bytes) -> dict[str, str]:

@@ -1,11 +1,11 @@
 """Verifying signatures that others made: DKIM (RFC 6376), and what ARC shares with it.
 
-dkimpy reads the tags, and selects and canonicalises the header fields; it is imported with the first signature, for that costs
-120 milliseconds. The rest of it is not for hostile mail: its canonical body is quadratic on a run of blanks, it hashes the body
-once for each signature, its RSA computes with whatever key the DNS holds, and it asks the clock itself. So bodies are hashed
-here, once, by `signing.canonical`, keys are bounded (`signing.key_record`), OpenSSL checks, and what a header may cost is
-bounded before dkimpy sees it. No function here does I/O: `Signature.question` names the record that is needed, and the caller
-brings it.
+dkimpy reads the tags and canonicalises the header fields; it is imported with the first signature, for that costs 120
+milliseconds. The rest of it is not for hostile mail: its canonical body is quadratic on a run of blanks, and its choice of
+fields in their number; it hashes the body once for each signature, its RSA computes with whatever key the DNS holds, and it
+asks the clock itself. So bodies are hashed here, once, by `signing.canonical`, keys are bounded (`signing.key_record`), OpenSSL
+checks, and what a header may cost is bounded before dkimpy sees it. No function here does I/O: `Signature.question` names the
+record that is needed, and the caller brings it.
 """
 
 from __future__ import annotations
@@ -211,9 +211,21 @@ def header_digest(
     if len(names) > MOST_SIGNED_NAMES:
         raise Rejected(Verdict.PERMERROR, f"more than {MOST_SIGNED_NAMES} fields are signed")
     algorithm = ALGORITHMS[canonicalization]
+    selected = _selected(fields, names)
     hasher = hashlib.sha256()
-    dkim.hash_headers(hasher, algorithm, algorithm.canonicalize_headers(fields), names, signature.field, signature.tags)
+    for name, value in algorithm.canonicalize_headers(selected):
+        hasher.update(b"%b:%b" % (name, value))
+    # Nothing is left to be selected, and the signature itself is hashed without its b= and without its CRLF.
+    dkim.hash_headers(hasher, algorithm, [], [], signature.field, signature.tags)
     return hasher.digest()
+
+
+def _selected(fields: Sequence[Field], names: Sequence[bytes]) -> list[Field]:
+    """The fields for the names of h= (RFC 6376 section 5.4.2). dkimpy looks at every field for each name that has none."""
+    left: dict[bytes, list[Field]] = {}
+    for each in fields:
+        left.setdefault(each[0].lower(), []).append(each)
+    return [left[name].pop() for name in names if left.get(name)]
 
 
 def _canonicalizations(signature: Signature) -> tuple[bytes, bytes]:

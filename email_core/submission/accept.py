@@ -17,7 +17,7 @@ from email_core.delivery.spool import Spool
 from email_core.domains.directory import Directory
 from email_core.domains.documents import Limit
 from email_core.domains.sending import CommunicationService
-from email_core.errors import LimitReached, LimitTooSmall, OperationReused
+from email_core.errors import LimitReached, LimitTooSmall, OperationReused, StorageUnavailable
 from email_core.message.draft import Draft, encode_draft
 from email_core.submission.limits import Counted, Limits, Scope, scopes_of
 
@@ -44,7 +44,7 @@ class Submission:
 class Checked:
     """A message of either door whose sender may send it: what is stored of it, and the limits that it is under.
 
-    `content` is the stored form of a Draft or a MimeDraft.
+    `content` is the stored form of a Draft or a MimeDraft. `user_name` is who logged in, where a door has users.
     """
 
     service: CommunicationService
@@ -53,6 +53,7 @@ class Checked:
     entries: tuple[Entry, ...]
     scopes: Sequence[Scope]
     content: bytes
+    user_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,27 @@ async def accept(
     return await store(spool, limits, checked)
 
 
-async def store(spool: Spool, limits: Limits, checked: Checked) -> Accepted:
-    """Count a checked message, store it and enqueue it. Raises as `accept` does."""
+async def store(spool: Spool, limits: Limits, checked: Checked, *, sole: bool = False) -> Accepted:
+    """Count a checked message, store it and enqueue it. Raises as `accept` does.
+
+    `sole`: its client knows no Operation-Id, and sends it as another message when it is refused. So it is tried once more,
+    which finds what was stored when only the answer was lost.
+    """
     facts, entries, operation_id = checked.facts, checked.entries, checked.operation_id
     message = f"{checked.service.key}:{operation_id}"
     now = facts.accepted_at
     counted = await _counted(spool, limits, checked, message)
-    story = [TimelineEvent(now, "accepted", {"door": facts.door, "size": facts.size, "recipients": len(entries)})]
-    earlier = await spool.add(message, facts, Ledger(entries, next_attempt_at=now), story, checked.content)
+    came: dict[str, object] = {"door": facts.door, "size": facts.size, "recipients": len(entries)}
+    story = [TimelineEvent(now, "accepted", {**came, "user": checked.user_name} if checked.user_name else came)]
+    ledger = Ledger(entries, next_attempt_at=now)
+    try:
+        earlier = await spool.add(message, facts, ledger, story, checked.content)
+    except StorageUnavailable:
+        if not sole:
+            raise
+        earlier = await spool.add(message, facts, ledger, story, checked.content)
+        if earlier is not None and earlier.facts.accepted_at == now:
+            earlier = None  # our own, whose answer was lost
     maillog.accepted(message, door=facts.door, size=facts.size, recipients=len(entries), replay=earlier is not None)
     if earlier is None:
         return Accepted(operation_id, facts.status, now, replay=False)
@@ -122,7 +136,7 @@ async def _counted(spool: Spool, limits: Limits, checked: Checked, message: str)
     try:
         return await limits.count(checked.scopes, messages=1, recipients=len(checked.entries))
     except (LimitReached, LimitTooSmall):
-        if await spool.read(message, with_content=False) is None:
+        if await spool.shown(message) is None:
             raise
         return Counted()
 
@@ -132,5 +146,5 @@ def recipients(draft: Draft) -> tuple[Entry, ...]:
     entries: dict[str, Entry] = {}
     for kind, addresses in (("to", draft.to), ("cc", draft.cc), ("bcc", draft.bcc)):
         for address in addresses:
-            entries.setdefault(address.key, Entry(address.addr_spec, kind=kind))
+            entries.setdefault(address.mailbox, Entry(address.addr_spec, kind=kind))
     return tuple(entries.values())

@@ -30,8 +30,6 @@ from email_core.signing.verification import NotVerifiable, SignedMessage, read_m
 
 LOOK_UP_SECONDS = 10.0  # for all records together
 MOST_AT_ONCE = 10  # questions to the DNS
-LARGE = 64 * 1024  # octets; beyond it hashing takes long enough to hold up the event loop
-MANY_SETS = 5  # of a chain; each costs a look at all that are older
 
 _brought = re.compile(rb"(?:^|\r\n)(?:dkim-signature|arc-seal|arc-message-signature|arc-authentication-results)[ \t]*:", re.I)
 
@@ -70,16 +68,13 @@ async def authenticity(message: bytes, resolver: Resolver, *, now: float) -> Aut
     """
     if not brought_signatures(message):
         return None
-    large = len(message) > LARGE
+    # In a thread whatever the size: a small message with a hostile header is as much work as a large one.
     try:
-        read = await asyncio.to_thread(read_message, message) if large else read_message(message)
+        read, chain, questions = await asyncio.to_thread(_read, message)
     except NotVerifiable as error:
         return Authenticity(fault=str(error))
-    chain = read_chain(read)
-    records = await key_records((*dkim_questions(read), *chain.questions), resolver)
-    if large or len(chain.sets) > MANY_SETS:
-        return await asyncio.to_thread(_judged, read, chain, records, now)
-    return _judged(read, chain, records, now)
+    records = await key_records(questions, resolver)
+    return await asyncio.to_thread(_judged, read, chain, records, now)
 
 
 async def key_records(names: Sequence[str], resolver: Resolver) -> KeyRecords:
@@ -149,6 +144,13 @@ def sealed(
         else:
             return set_of_ours + reported, TimelineEvent(now, "arc-sealed", {**facts, "instance": found.arc.instance + 1})
     return reported, TimelineEvent(now, "arc-unsealed", {**facts, "why": why})
+
+
+def _read(message: bytes) -> tuple[SignedMessage, Chain, tuple[str, ...]]:
+    """A message taken apart, its chain, and which key records are needed."""
+    read = read_message(message)
+    chain = read_chain(read)
+    return read, chain, (*dkim_questions(read), *chain.questions)
 
 
 def _judged(read: SignedMessage, chain: Chain, records: KeyRecords, now: float) -> Authenticity:

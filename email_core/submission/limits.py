@@ -1,4 +1,4 @@
-"""Limits on sending: messages and recipients per minute, hour and day, of a domain, of a communication service and of a key.
+"""Limits on sending: messages and recipients per minute, hour and day, of a domain, a communication service and a credential.
 
 A message counts in all windows of all limits that it is under, or in none of them. Windows are fixed and aligned to UTC. What
 has no limits costs nothing; the others cost a storage round trip for each block (see `blocks`), and one at least for each
@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from email_core.clock import Clock
 from email_core.domains.documents import Limit
@@ -34,10 +35,22 @@ class Scope:
     limits: tuple[Limit, ...]
 
 
+class Credential(StrEnum):
+    """What somebody sends with who may have limits of their own, in the words that they are told."""
+
+    ACCESS_KEY = "access key"
+    SMTP_USERNAME = "SMTP username"
+
+
 def scopes_of(
-    service: CommunicationService, domain: SendingDomain, key_name: str = "", key_limits: tuple[Limit, ...] = ()
+    service: CommunicationService,
+    domain: SendingDomain,
+    name: str = "",
+    own: tuple[Limit, ...] = (),
+    *,
+    kind: Credential = Credential.ACCESS_KEY,
 ) -> list[Scope]:
-    """The scopes with limits that a message is under.
+    """The scopes with limits that a message is under. `own` are those of the credential of that name and kind.
 
     A service counts whatever its keys and domains send, a domain whatever all services send that it is linked to.
     """
@@ -48,8 +61,12 @@ def scopes_of(
         scopes.append(Scope(f"domain:{digest}", f"domain {domain.name}", domain.limits))
     if service.limits:
         scopes.append(Scope(f"service:{service.key}", f"communication service {service.name}", service.limits))
-    if key_limits:
-        scopes.append(Scope(f"key:{service.key}:{key_name.lower()}", f"access key {key_name}", key_limits))
+    if own and kind is Credential.ACCESS_KEY:
+        scopes.append(Scope(f"key:{service.key}:{name.lower()}", f"{kind} {name}", own))
+    elif own:
+        # It may be long, and have characters that a key of Table storage may not.
+        digest = hashlib.sha256(name.casefold().encode()).hexdigest()[:32]
+        scopes.append(Scope(f"user:{service.key}:{digest}", f"{kind} {name}", own))
     return scopes
 
 

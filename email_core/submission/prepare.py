@@ -29,6 +29,8 @@ from email_core.errors import ConfigurationMissing, WorkerBusy
 from email_core.message.compose import compose
 from email_core.message.draft import Draft
 from email_core.message.mime_draft import MimeDraft, decode_stored
+from email_core.message.mime_header import with_feedback_id
+from email_core.message.mime_tree import may_have_many_parts
 from email_core.message.seven_bit import in_seven_bits
 from email_core.message.status import RecipientStatus
 from email_core.settings import Settings
@@ -165,13 +167,16 @@ class Preparer:
         )
         if len(dropped.outcomes) == len(row.ledger.open_addresses):
             return Prepared(b"", facts, dropped.outcomes, dropped.events)
+        feedback_id = self.deliverer.feedback_id(row)
         make: Callable[[], tuple[bytes, TimelineEvent | None]]
         if isinstance(draft, MimeDraft):
             found = await authenticity(draft.message, self.resolver, now=now)
-            make = partial(_signed_as_it_came, draft, domain, found, now, self.settings)
+            make = partial(_signed_as_it_came, draft, domain, found, feedback_id, now, self.settings)
+            long = found is not None or row.facts.size > LARGE or may_have_many_parts(draft.message)
         else:
-            make = partial(_composed_and_signed, draft, domain, message_id, row.facts.accepted_at, now, self.settings)
-        signed, seal = await asyncio.to_thread(make) if row.facts.size > LARGE else make()
+            make = partial(_composed_and_signed, draft, domain, facts, feedback_id, now, self.settings)
+            long = row.facts.size > LARGE
+        signed, seal = await asyncio.to_thread(make) if long else make()
         selectors = ", ".join(f"{key.selector}._domainkey.{key.domain} ({key.algorithm})" for key in domain.signing_keys)
         event = TimelineEvent(now, "signed", {"selectors": selectors, "size": len(signed), "messageId": message_id})
         return Prepared(signed, facts, dropped.outcomes, (*dropped.events, event, *([seal] if seal else [])), selectors)
@@ -202,17 +207,18 @@ def split_by_domain(entries: Sequence[Entry]) -> list[Ledger]:
 
 
 def _composed_and_signed(
-    draft: Draft, domain: SendingDomain, message_id: str, date: float, now: float, settings: Settings
+    draft: Draft, domain: SendingDomain, facts: MessageFacts, feedback_id: str, now: float, settings: Settings
 ) -> tuple[bytes, None]:
-    message = compose(_with_display_name(draft, domain), message_id=message_id, date=date)
+    shown = _with_display_name(draft, domain)
+    message = compose(shown, message_id=facts.message_id, date=facts.accepted_at, feedback_id=feedback_id)
     return sign(message, domain.signing_keys, now=now, valid_for=_valid_for(draft, settings)) + message, None
 
 
 def _signed_as_it_came(
-    draft: MimeDraft, domain: SendingDomain, found: Authenticity | None, now: float, settings: Settings
+    draft: MimeDraft, domain: SendingDomain, found: Authenticity | None, feedback_id: str, now: float, settings: Settings
 ) -> tuple[bytes, TimelineEvent | None]:
     return signed_and_sealed(
-        in_seven_bits(draft.message),
+        with_feedback_id(in_seven_bits(draft.message), feedback_id),
         found,
         domain.signing_keys,
         authserv_id=settings.platform_domain,

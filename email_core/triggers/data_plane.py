@@ -88,7 +88,7 @@ async def _send(services: Services, exchange: Exchange, api_version: str) -> fun
         services.spool, services.directory, services.limits, submission, now=now, time_to_live=settings.time_to_live
     )
     headers = {"Operation-Location": operation.operation_location(exchange.scheme, caller.host, operation_id, api_version)}
-    _add_poll_pause(headers, operation.OperationStatus(accepted.status), now - accepted.accepted_at)
+    _add_poll_pause(headers, operation.status_of(accepted.status), now - accepted.accepted_at)
     return json_response(202, operation.accepted_body(operation_id), headers)
 
 
@@ -98,9 +98,9 @@ async def get_send_result(services: Services, exchange: Exchange) -> func.HttpRe
     if services.sandbox_limits is not None:
         domain = await services.directory.domain(row.facts.domain)
         _admit(services, Kind.GET_STATUS, managed=domain is None or domain.managed)
-    rows = await services.spool.envelopes(row.message, with_timelines=False) if row.facts.envelopes else [row]
-    status = operation.OperationStatus(row.facts.status)
+    rows = await services.spool.envelopes(row.message, with_timelines=False, shown=True) if row.facts.envelopes else [row]
     facts = row.facts
+    status = operation.status_of(facts.status)
     view = operation.OperationView(
         id=row.operation_id,
         status=status,
@@ -119,7 +119,7 @@ async def explain(services: Services, exchange: Exchange) -> func.HttpResponse:
     path = exchange.target.partition("?")[0].rstrip("/")
     async with services.explanations.place(0):
         row = await _own_row(services, exchange, path.removesuffix("/explanation").rpartition("/")[2])
-        envelopes = await services.spool.envelopes(row.message) if row.facts.envelopes else []
+        envelopes = await services.spool.envelopes(row.message, shown=True) if row.facts.envelopes else []
         events = sum(len(each.timeline) for each in (row, *envelopes))
         tell = partial(explain_message, row, envelopes, now=services.clock.now())
         # A long story takes as long to tell as many requests take: that must not hold up all others.
@@ -138,7 +138,7 @@ async def _own_row(services: Services, exchange: Exchange, name: str) -> Spooled
     operation_id = operation.canonical_operation_id(name)
     for start in range(0, len(caller.services), _LOOKS) if operation_id else ():
         names = [f"{service.key}:{operation_id}" for service in caller.services[start : start + _LOOKS]]
-        looks = (services.spool.read(message, with_content=False) for message in names)
+        looks = (services.spool.shown(message) for message in names)
         row = next(filter(None, await asyncio.gather(*looks)), None)
         if row is not None:
             return row
@@ -195,7 +195,9 @@ def _error(facts: MessageFacts) -> Fault | None:
 
 
 def _recipient(row: SpooledRow, entry: Entry) -> operation.RecipientView:
-    waiting = not entry.status.final and row.ledger.claim_until == 0 and row.ledger.attempt > 0
+    waiting = (
+        not entry.status.final and row.ledger.claim_until == 0 and row.ledger.attempt > 0 and row.ledger.next_attempt_at > 0
+    )
     return operation.RecipientView(
         address=entry.address,
         status=entry.status,

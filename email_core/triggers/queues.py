@@ -5,9 +5,10 @@ An exception that leaves is our own fault, and the host delivers the item again.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import azure.functions as func
+import msgspec
 
 from email_core import maillog
 from email_core.delivery.dsn_sending import NOTICES
@@ -17,7 +18,9 @@ from email_core.errors import ConfigurationMissing, StorageRefused, StorageUnava
 from email_core.services import Services, Worker
 
 STORAGE = "AzureWebJobsStorage"
-POSTPONED_SECONDS = 60.0  # how long a task of an administrator waits when storage did not answer
+POSTPONED_SECONDS = 60.0  # how long a task waits the first time that storage did not do its part; doubled each time
+LONGEST_POSTPONED = 3600.0
+MOST_POSTPONED = 12  # times, seven hours: then it is the host's to give a task up; the daily timer puts it again
 
 
 class Work(Protocol):
@@ -71,18 +74,30 @@ async def notify(services: Services, text: str) -> None:
         await services.notifier.work(SpoolItem.decode(text))
     except (StorageUnavailable, StorageRefused, ConfigurationMissing) as fault:
         maillog.fault(NOTICES, error=fault)
-        await services.storage.queues.enqueue(NOTICES, text, delay=POSTPONED_SECONDS)
+        later, delay, _ = postponed(text)
+        await services.storage.queues.enqueue(NOTICES, later, delay=delay)
 
 
 async def administer(services: Services, text: str) -> None:
-    """Do a task of the queue `administration`. When storage is away, it is put back and keeps its tries."""
+    """Do a task of the queue `administration`. When storage is away, it is put back and keeps its tries, for some hours."""
     from email_core.administration.work import work
 
     try:
         await work(services.administration(), text)
     except (StorageUnavailable, StorageRefused) as fault:
+        later, delay, times = postponed(text)
+        if times > MOST_POSTPONED:
+            raise
         maillog.fault(ADMINISTRATION, error=fault)
-        await services.storage.queues.enqueue(ADMINISTRATION, text, delay=POSTPONED_SECONDS)
+        await services.storage.queues.enqueue(ADMINISTRATION, later, delay=delay)
+
+
+def postponed(text: str) -> tuple[str, float, int]:
+    """An item that is put back: its text, for how many seconds, and how often it was put back with this time."""
+    fields = msgspec.json.decode(text, type=dict[str, Any])
+    times = int(fields.get("postponed", 0)) + 1  # who reads an item passes over what it does not know
+    delay = min(POSTPONED_SECONDS * 2 ** min(times - 1, MOST_POSTPONED), LONGEST_POSTPONED)
+    return msgspec.json.encode({**fields, "postponed": times}).decode(), delay, times
 
 
 async def _work(services: Services, queue: str, msg: func.QueueMessage, work: Work) -> None:

@@ -173,7 +173,7 @@ def shut_finding(name: str, hosts: list[str], reason: str, *, needed: bool) -> F
     found = f"shut: {', '.join(dict.fromkeys(hosts))}: {reason}"
     remedy = (
         f"send by a smarthost on port 587 or 465 ({_SETTING}=smarthost://user:password@host). Most networks, and most "
-        "subscriptions of Azure, let nobody out on port 25; docs/howto.md, Send for real"
+        "subscriptions of Azure, let nobody out on port 25; docs/howto/operate.md, Send for real"
     )
     if needed:
         return wrong(name, found, remedy)

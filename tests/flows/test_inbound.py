@@ -19,7 +19,7 @@ from email_core.suppression.managed import ManagedEntry, ManagedList
 from email_core.suppression.unsubscribe_token import make_token
 from smtp_relay.commands import Path
 from smtp_relay.door import Visit
-from smtp_relay.inbound import MAX_BYTES, REFUSALS_A_MINUTE, Inbound, InboundDoor, build_inbound
+from smtp_relay.inbound import MESSAGES_A_MINUTE, REFUSALS_A_MINUTE, REPORTS_OF_A_MESSAGE, Inbound, InboundDoor, build_inbound
 from tests.kit.pipeline import DOMAIN, Pipeline, draft_to
 from tests.kit.receiver import Receiver
 from tests.kit.suppression import api_of, make_list, notice, suppress
@@ -139,7 +139,30 @@ async def test_forged_reverse_path_is_refused_at_rcpt(pipeline: Pipeline, sink: 
         f"postmaster@{domain}", f"unsubscribe+{'a' * 52}@{domain}", f"complaints+{'a' * 17}@{domain}",
     ):  # fmt: skip
         assert await port.rcpt(address) == 550, address
-    assert await port.rcpt(path.upper()) == 250
+    # In capitals, quoted, with a source route, with the dot of the root: all of them name the same mailbox.
+    for address in (path.upper(), f'"{local}"@{domain}', f"@relay.test,@other.test:{path}", f"{path}."):
+        assert await port.rcpt(address) == 250, address
+
+
+async def test_report_at_a_mail_from_domain_is_taken_while_it_is_one_and_after_for_what_was_sent_from_there(
+    pipeline: Pipeline, sink: Receiver
+) -> None:
+    before, path = await delivered(pipeline, sink, "ann@fabrikam.test")
+    local, _, platform = path.partition("@")
+    at_mail_from = f"{local}@bounce.{DOMAIN}"
+    port = Port25(pipeline)
+    assert await port.rcpt(at_mail_from) == 550  # it is none yet, and this message did not go out with it
+    row = await pipeline.row(before)
+    facts = replace(row.facts, bounce_domain=f"bounce.{DOMAIN}")
+    await pipeline.services.spool.update(row, ledger=row.ledger, facts=facts)
+    service = f"communicationServices/{pipeline.service.name}"
+    assert (await api_of(pipeline).patch(service, {"properties": {"linkedDomains": []}})).status == 200
+    notice(pipeline)
+    assert await port.rcpt(at_mail_from) == 250
+    assert [await port.rcpt(f"{local}@{name}") for name in (f"x.bounce.{DOMAIN}", f"other.{DOMAIN}", DOMAIN)] == [550] * 3
+    assert await port.rcpt(f"{local}@{platform}") == 250
+    assert await port.send(at_mail_from, dsn(GONE.format("ann@fabrikam.test"))) == 250
+    assert await statuses(pipeline, before) == {"ann@fabrikam.test": "Bounced"}
 
 
 async def test_forged_report_touches_only_the_message_that_its_reverse_path_names(pipeline: Pipeline, sink: Receiver) -> None:
@@ -215,13 +238,6 @@ async def test_worker_that_took_a_hundred_reports_of_a_message_refuses_more(pipe
     assert await port.rcpt(path) == 550
 
 
-async def test_report_that_is_too_large_is_refused(pipeline: Pipeline, sink: Receiver) -> None:
-    accepted, path = await delivered(pipeline, sink, "ann@fabrikam.test")
-    raw = dsn(GONE.format("ann@fabrikam.test")).encode() + b"x" * MAX_BYTES
-    assert await Port25(pipeline).send(path, raw) == 552
-    assert kinds(await pipeline.row(accepted)) == []
-
-
 async def test_client_that_guesses_addresses_has_to_wait(pipeline: Pipeline) -> None:
     port = Port25(pipeline)
     codes = [await port.rcpt("guess@bounce.postrider.test") for _ in range(REFUSALS_A_MINUTE + 1)]
@@ -229,6 +245,62 @@ async def test_client_that_guesses_addresses_has_to_wait(pipeline: Pipeline) -> 
     assert await Port25(pipeline, port.inbound, client="198.51.100.7").rcpt("guess@bounce.postrider.test") == 550
     pipeline.clock.advance(61)
     assert await port.rcpt("guess@bounce.postrider.test") == 550
+
+
+async def test_client_that_sends_too_much_is_told_before_it_sends_more(pipeline: Pipeline, sink: Receiver) -> None:
+    _, path = await delivered(pipeline, sink, "ann@fabrikam.test")
+    port = Port25(pipeline)
+    for _ in range(MESSAGES_A_MINUTE):
+        port.inbound.messages.take("192.0.2.25")
+    assert (await port.door.mail(Path("", {}))).code == 450
+    pipeline.clock.advance(61)
+    assert await port.send(path, CASES["postfix"].raw) == 250
+
+
+async def test_bounce_that_waits_for_the_ledger_counts_once_though_other_recipients_were_tried_meanwhile(
+    pipeline: Pipeline, sink: Receiver
+) -> None:
+    accepted, path = await delivered(pipeline, sink, "gone@fabrikam.test")
+    raw, spool = dsn(GONE.format("gone@fabrikam.test")), pipeline.services.spool
+    row = await pipeline.row(accepted)
+
+    async def taken(self: object, row: SpooledRow, **changes: object) -> SpooledRow:
+        raise WorkerBusy("a run came in between")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(spool), "update", taken)
+        with pytest.raises(WorkerBusy):
+            await Port25(pipeline).send(path, raw)
+    await spool.update(row, ledger=replace(row.ledger, attempt=row.ledger.attempt + 1))
+    assert await Port25(pipeline).send(path, raw) == 250
+    held = await managed(pipeline, "gone@fabrikam.test")
+    assert held is not None and held.lease.bounces == 1
+
+
+async def test_what_came_is_counted_by_kind_and_by_what_became_of_it(pipeline: Pipeline, sink: Receiver) -> None:
+    _, path = await delivered(pipeline, sink, "ann@fabrikam.test")
+    port = Port25(pipeline)
+    for form in ("postfix", "postfix", "out-of-office-vacation", "read-receipt", "spam-to-the-address"):
+        await port.send(path, CASES[form].raw)
+    counted = {
+        (kind, became): port.inbound.counters.value("inbound_total", kind=kind, became=became)
+        for kind, became in (("report", "changed"), ("report", "known"), ("auto-reply", "dropped"), ("unreadable", "dropped"))
+    }
+    assert counted == {
+        ("report", "changed"): 1, ("report", "known"): 1, ("auto-reply", "dropped"): 2, ("unreadable", "dropped"): 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("late", [1, 9])
+async def test_report_within_the_tolerance_of_clocks_behind_a_claim_is_asked_to_come_later(
+    pipeline: Pipeline, sink: Receiver, late: float
+) -> None:
+    accepted, path = await delivered(pipeline, sink, "ann@fabrikam.test")
+    row = await pipeline.row(accepted)
+    held = replace(row.ledger, claim_until=pipeline.clock.now() - late, claim_token="other")
+    await pipeline.services.spool.update(row, ledger=held)
+    with pytest.raises(WorkerBusy):
+        await Port25(pipeline).send(path, dsn(GONE.format("ann@fabrikam.test")))
 
 
 async def test_report_while_a_run_has_the_message_is_asked_to_come_later(pipeline: Pipeline, sink: Receiver) -> None:
@@ -381,6 +453,37 @@ async def test_unsubscribe_mail_puts_its_recipient_on_the_list_of_the_domain(
     await pipeline.drain()
     assert await statuses(pipeline, accepted) == {"ann@fabrikam.test": "Suppressed"}
     assert sink.received == []
+
+
+async def test_unsubscribe_mail_of_apples_button_is_a_wish(pipeline: Pipeline) -> None:
+    inbound = build_inbound(pipeline.services)
+    address = leaving(pipeline, inbound, "ann@fabrikam.test")
+    head = "Auto-Submitted: auto-replied\nX-Apple-Unsubscribe: true\n"  # as Mail of macOS 14 sends it
+    raw = words("Apple Mail sent this email to unsubscribe.", sender="ann@fabrikam.test", subject="unsubscribe", head=head)
+    assert await Port25(pipeline, inbound).send(address, raw) == 250
+    assert [listed for listed, _ in await on_list(pipeline)] == ["ann@fabrikam.test"]
+
+
+async def test_unsubscribe_mail_counts_while_no_service_sends_from_the_domain(pipeline: Pipeline) -> None:
+    inbound = build_inbound(pipeline.services)
+    address = leaving(pipeline, inbound, "ann@fabrikam.test")
+    service = f"communicationServices/{pipeline.service.name}"
+    assert (await api_of(pipeline).patch(service, {"properties": {"linkedDomains": []}})).status == 200
+    notice(pipeline)
+    assert await Port25(pipeline, inbound).send(address, words("", sender="ann@fabrikam.test", subject="unsubscribe")) == 250
+    assert [listed for listed, _ in await on_list(pipeline)] == ["ann@fabrikam.test"]
+
+
+async def test_mail_bomb_on_one_unsubscribe_address_is_refused(pipeline: Pipeline) -> None:
+    inbound = build_inbound(pipeline.services)
+    address = leaving(pipeline, inbound, "ann@fabrikam.test")
+    codes = [
+        await Port25(pipeline, inbound, client=f"192.0.2.{number}").send(
+            address, words("", sender="else@else.test", subject="no")
+        )
+        for number in range(REPORTS_OF_A_MESSAGE + 1)
+    ]
+    assert (set(codes[:-1]), codes[-1]) == ({250}, 550)
 
 
 async def test_unsubscribe_mail_uses_the_list_that_is_there_and_leaves_what_stands_in_it(pipeline: Pipeline) -> None:

@@ -154,6 +154,7 @@ async def test_stale_etag_is_412_and_changes_nothing(api: Api) -> None:
         await api.patch("emailServices/mail", {"tags": {"a": "b"}}, headers=stale),
         await api.delete("emailServices/mail", headers=stale),
         await api.put("emailServices/mail", SERVICE, headers={"if-none-match": "*"}),
+        await api.put("emailServices/mail", SERVICE, headers={"if-none-match": f'"other", {second.etag}'}),
         await api.put("emailServices/other", SERVICE, headers={"if-match": "*"}),
     ):
         assert (answer.status, answer.code) == (412, "PreconditionFailed")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import tempfile
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import dkim
 import pytest
@@ -14,6 +18,7 @@ import pytest
 from email_core.domains.documents import Limit
 from email_core.errors import DomainNotLinked, LimitReached, SenderUnknown, StorageUnavailable
 from email_core.message.dsn_options import MessageOptions, RecipientOptions
+from email_core.message.mime_intake import read_message
 from email_core.message.refusal import MessageRefused
 from tests.kit.mime_submission import SENDER, mime, submit
 from tests.kit.pipeline import DOMAIN, Pipeline, build_pipeline, draft_to
@@ -88,6 +93,18 @@ async def test_recipient_named_twice_gets_one_copy_with_the_first_options(pipeli
     assert [each.recipients for each in sink.received] == [("Ann@example.test",)]
 
 
+@pytest.mark.parametrize("door", ["smtp", "http"])
+async def test_recipients_of_two_mailboxes_that_folding_makes_one_get_a_copy_each(
+    pipeline: Pipeline, sink: Receiver, door: str
+) -> None:
+    named = ("straße@example.test", "Strasse@example.test", "STRASSE@example.test")
+    accepted = await (submit(pipeline, mime(), *named) if door == "smtp" else pipeline.accept(draft_to(*named)))
+    await pipeline.drain()
+
+    assert await statuses(pipeline, accepted) == ["Delivered", "Delivered"]
+    assert sorted(address for each in sink.received for address in each.recipients) == sorted(named[:2])
+
+
 async def test_suppressed_recipient_of_a_mime_message_gets_nothing(pipeline: Pipeline, sink: Receiver) -> None:
     sink.replies["gone@example.test"] = ["550 5.1.1 no such user"]
     await submit(pipeline, mime(), "gone@example.test")
@@ -148,6 +165,46 @@ async def test_time_to_live_of_the_message_is_kept_and_does_not_leave(pipeline: 
 
 
 @pytest.mark.parametrize("where", ["tables", "queues"])
+async def test_message_that_was_stored_without_an_answer_is_accepted_and_sent_once(
+    pipeline: Pipeline, sink: Receiver, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    target, name = (pipeline.storage.tables, "insert") if where == "tables" else (pipeline.storage.queues, "enqueue")
+    original, lost = getattr(target, name), [True]
+
+    async def unanswered(table: str, *arguments: object, **options: object) -> object:
+        result = await original(table, *arguments, **options)
+        if lost and table in ("messages", "submissions"):
+            lost.clear()
+            raise StorageUnavailable("every answer was lost")
+        return result
+
+    monkeypatch.setattr(target, name, unanswered)
+    accepted = await submit(pipeline, mime())
+    await pipeline.drain()
+
+    assert lost == []
+    assert await statuses(pipeline, accepted) == ["Delivered"]
+    assert len(sink.received) == 1
+
+
+async def test_transaction_that_comes_again_is_sent_once_and_one_without_a_date_each_time(
+    pipeline: Pipeline, sink: Receiver
+) -> None:
+    dated = mime(Date="Sun, 22 Nov 2026 10:00:00 +0000", Message_ID="<one@contoso.test>")
+    first, again = [await submit(pipeline, dated) for _ in range(2)]
+    assert (again.operation_id, first.replay, again.replay) == (first.operation_id, False, True)
+    other = await submit(pipeline, dated, "bob@example.test")
+    assert other.operation_id != first.operation_id
+    alarms = [await submit(pipeline, mime(Message_ID="<alarm@device>")) for _ in range(2)]
+    assert [alarm.replay for alarm in alarms] == [False, False]
+
+    await pipeline.drain()
+    assert (await submit(pipeline, dated)).replay
+    await pipeline.drain()
+    assert len(sink.received) == 4
+
+
+@pytest.mark.parametrize("where", ["tables", "queues"])
 async def test_storage_down_is_told_and_nothing_was_accepted(
     pipeline: Pipeline, sink: Receiver, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -202,11 +259,47 @@ async def test_8_bit_text_that_others_signed_is_left_and_needs_8bitmime(
 
 async def test_utf8_header_goes_out_with_smtputf8(azurite: str) -> None:
     async with delivering_to(azurite, EXTENSIONS) as (pipeline, receiver):
-        await submit(pipeline, mime(Subject="Grüße"), smtputf8=True)
+        await submit(pipeline, mime(Subject="Grüße", Reply_To="jörg@contoso.test"), smtputf8=True)
         await pipeline.drain()
 
         assert any(each.startswith("MAIL") and each.endswith("SMTPUTF8") for each in receiver.commands)
         assert "Subject: Grüße\r\n".encode() in receiver.messages[0]
+
+
+@pytest.mark.parametrize("smtputf8", [False, True], ids=["plain", "smtputf8"])
+async def test_raw_utf8_in_texts_reaches_a_server_of_seven_bits_with_a_signature_that_holds(
+    azurite: str, smtputf8: bool
+) -> None:
+    content = mime("Grüße\r\n", Subject="Grüße aus Köln", From=f"Büro <{SENDER}>", To="Jörg <ann@example.test>")
+    async with delivering_to(azurite, ("SIZE 20000000",)) as (pipeline, receiver):
+        accepted = await submit(pipeline, content, smtputf8=smtputf8)
+        await pipeline.drain()
+
+        assert await statuses(pipeline, accepted) == ["Delivered"]
+        [received] = receiver.messages
+        assert received.isascii() and "SMTPUTF8" not in " ".join(receiver.commands)
+        assert passes_dkim(pipeline, received)
+        message = email.message_from_bytes(received, policy=email.policy.default)
+        assert (message["Subject"], message["From"], message["To"]) == (
+            "Grüße aus Köln", f"Büro <{SENDER}>", "Jörg <ann@example.test>"
+        )  # fmt: skip
+        assert message.get_content() == "Grüße\r\n"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("lines", [1, 20])
+async def test_raw_utf8_is_encoded_beside_the_event_loop_when_it_is_much(
+    pipeline: Pipeline, sink: Receiver, monkeypatch: pytest.MonkeyPatch, lines: int
+) -> None:
+    threads: list[bool] = []
+
+    def noted(*arguments: Any) -> Any:
+        threads.append(threading.current_thread() is not threading.main_thread())
+        return read_message(*arguments)
+
+    monkeypatch.setattr("email_core.submission.accept_mime.read_message", noted)
+    await submit(pipeline, mime(X_Note="\r\n ".join(["ö" * 450] * lines)))
+
+    assert threads == [lines == 20]
 
 
 @pytest.mark.parametrize("offered", [True, False])
@@ -219,7 +312,7 @@ async def test_notifications_are_asked_of_a_next_hop_that_offers_dsn(azurite: st
             ("ann@example.test", RecipientOptions(frozenset(("SUCCESS",)), "rfc822;anna+x@example.test")),
             ("bob@example.test", RecipientOptions(frozenset(("NEVER",)))),
             "carol@example.test",
-            options=MessageOptions("HDRS", "QQ=1"),
+            options=MessageOptions("FULL", "QQ=1"),
         )
         await pipeline.drain()
         lines = [each.partition(":")[2].partition("> ")[2] for each in receiver.commands if each.startswith(("MAIL", "RCPT"))]
@@ -227,7 +320,11 @@ async def test_notifications_are_asked_of_a_next_hop_that_offers_dsn(azurite: st
         assert len(receiver.messages) == 1
         if offered:
             assert lines[0].endswith("RET=HDRS ENVID=QQ+3D1")
-            assert lines[1:] == ["NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;anna+2Bx@example.test", "NOTIFY=FAILURE", ""]
+            assert lines[1:] == [
+                "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;anna+2Bx@example.test",
+                "NOTIFY=FAILURE ORCPT=rfc822;bob@example.test",
+                "ORCPT=rfc822;carol@example.test",
+            ]
         else:
             assert "RET" not in lines[0] and lines[1:] == ["", "", ""]
 

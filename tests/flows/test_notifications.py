@@ -16,13 +16,15 @@ from email_core.delivery.dsn_due import DELAYED_AFTER
 from email_core.delivery.dsn_sending import NOTICES
 from email_core.delivery.ledger import Entry, Ledger
 from email_core.delivery.poison import PoisonKeeper
-from email_core.delivery.rows import MessageFacts
+from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.spool import DELIVERIES, Spool, SpoolItem
 from email_core.errors import StorageUnavailable
 from email_core.message.address import parse_address
 from email_core.message.dsn_options import MessageOptions, RecipientOptions
 from email_core.message.mime_draft import MimeDraft, encode_mime_draft
 from email_core.settings import Settings
+from email_core.signing.dkim import SigningError
+from email_core.submission.prepare import Prepared, Preparer
 from tests.kit.mime_submission import mime, submit
 from tests.kit.pipeline import DOMAIN, Noted, Pipeline, build_pipeline, draft_to
 from tests.kit.receiver import Received, Receiver
@@ -183,6 +185,28 @@ async def test_delay_that_is_over_is_not_told(pipeline: Pipeline, sink: Receiver
     assert notifications(sink) == []
 
 
+async def test_delay_of_a_message_that_waited_and_was_split_is_not_told_when_all_have_it(
+    pipeline: Pipeline, sink: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed = Preparer._signed  # the step that waits for an administrator
+    waits = [True]
+
+    async def first_waits(self: Preparer, row: SpooledRow) -> Prepared:
+        if waits:
+            waits.clear()
+            raise SigningError("no key")
+        return await signed(self, row)
+
+    monkeypatch.setattr(Preparer, "_signed", first_waits)
+    asked = RecipientOptions(frozenset(("DELAY",)))
+    await submit(pipeline, mime(), ("jane@example.org", asked), ("john@example.net", asked))
+    steps = await pipeline.drain()
+
+    assert sorted(sink.asked) == ["jane@example.org", "john@example.net"]
+    assert [step.queue for step in steps].count(NOTICES) == 1
+    assert notifications(sink) == []
+
+
 async def test_notification_that_bounces_begets_none(pipeline: Pipeline, sink: Receiver) -> None:
     sink.replies = {"jane@example.org": [NO_USER], SUBMITTER: [NO_USER]}
     await submitted(pipeline, Entry("jane@example.org", notify=ALL))
@@ -191,6 +215,17 @@ async def test_notification_that_bounces_begets_none(pipeline: Pipeline, sink: R
     assert sink.asked == ["jane@example.org", SUBMITTER]
     assert [step.queue for step in steps] == [DELIVERIES, NOTICES, DELIVERIES]
     assert sink.received == []
+
+
+async def test_submitter_whose_own_address_bounced_is_told_no_more(pipeline: Pipeline, sink: Receiver) -> None:
+    sink.replies = {"jane@example.org": [NO_USER, NO_USER], SUBMITTER: [NO_USER]}
+    await submitted(pipeline, Entry("jane@example.org"))
+    await pipeline.drain()
+    await submitted(pipeline, Entry("jane@example.org"))
+    steps = await pipeline.drain()
+
+    assert sink.asked == ["jane@example.org", SUBMITTER, "jane@example.org"]
+    assert [step.queue for step in steps] == [DELIVERIES, NOTICES]
 
 
 async def test_suppressed_recipient_is_told_to_the_submitter(pipeline: Pipeline, sink: Receiver) -> None:

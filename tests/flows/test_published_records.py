@@ -209,6 +209,10 @@ async def test_publishing_for_a_managed_domain_is_refused(serving: Serving) -> N
 
     assert (answered.status, answered.code) == (409, "DomainManagedByPlatform")
     assert exported.body["records"] == []
+    shown = [(record["purpose"], record["name"]) for record in exported.body["platformRecords"]]
+    names = {"DKIM": "postrider1", "DKIM2": "postrider2", "DKIMEd25519": "postrider1-ed", "DKIM2Ed25519": "postrider2-ed"}
+    assert shown == [(purpose, f"{name}._domainkey.{exported.body['zone']}") for purpose, name in names.items()]
+    assert all(record["type"] == "TXT" and "p=" in record["value"] for record in exported.body["platformRecords"])
 
 
 async def test_publishing_with_a_wrong_key_names_the_entry_and_shows_no_secret(serving: Serving, knot: Knot) -> None:

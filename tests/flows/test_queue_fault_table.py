@@ -270,7 +270,7 @@ CASES = (
     Case(
         "An entry of a row has an unknown status",
         row_with("ledger", with_status("Teleported")),
-        "not sent, unreadable, item kept as poison",
+        "not sent, Pending, item kept as poison",
     ),
 )
 

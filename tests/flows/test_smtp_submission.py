@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import email
+import email.policy
 import smtplib
 from email.message import EmailMessage
 
@@ -46,6 +48,35 @@ async def test_message_of_smtplib_is_accepted_signed_and_delivered(
     assert received.content.startswith(b"DKIM-Signature:")
     assert b"\r\nHello.\r\n.\r\n..two dots\r\n" in received.content
     assert b"Date: " in received.content and b"Message-ID: " in received.content
+
+
+async def test_raw_utf8_of_a_client_that_knows_no_smtputf8_arrives_encoded_and_latin_1_is_told_what_to_do(
+    relay: RunningRelay, pipeline: Pipeline, sink: Receiver
+) -> None:
+    raw = f'From: "Büro, Köln" <{SENDER}>\r\nTo: Jörg <ann@example.test>\r\nSubject: Grüße\r\n\r\nHello.\r\n'
+
+    def send(content: bytes) -> tuple[int, bytes]:
+        with smtplib.SMTP("localhost", relay.port(), timeout=20) as client:
+            client.starttls(context=relay.files.trusting())
+            client.login(relay.user, relay.password)
+            client.mail(SENDER)
+            client.rcpt("ann@example.test")
+            return client.data(content)
+
+    code, text = await asyncio.to_thread(send, raw.encode("latin-1"))
+    assert (code, text) == (
+        554,
+        b"5.6.0 The From field has octets that are neither ASCII nor UTF-8: Latin-1, perhaps. "
+        b"Encode its text (RFC 2047), or send UTF-8.",
+    )
+    code, text = await asyncio.to_thread(send, raw.encode())
+    assert code == 250, text
+    await pipeline.drain()
+    [received] = sink.received
+    assert received.content.isascii()
+    arrived = email.message_from_bytes(received.content, policy=email.policy.default)
+    assert (arrived["Subject"], arrived["To"]) == ("Grüße", "Jörg <ann@example.test>")
+    assert arrived["From"].addresses[0].display_name == "Büro, Köln"
 
 
 async def test_reply_names_the_operation_that_can_be_asked_for(relay: RunningRelay, pipeline: Pipeline) -> None:

@@ -117,4 +117,5 @@ async def test_stop_waits_no_longer_than_it_may(pipeline: Pipeline, relay_files:
         await stalled.send(MESSAGE)
         async with asyncio.timeout(8):
             await relay.server.stop()
+        assert await stalled.reply() == "421 4.3.2 Shutting down: connect again"
     assert pipeline.queues.noted == []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 
 import pytest
 
 from smtp_relay import health
+from tests.kit.peers import require
 from tests.kit.pipeline import Pipeline, build_pipeline
 from tests.kit.smtp_relay import MESSAGE, RelayFiles, RunningRelay, plain, running_relay
 from tests.kit.storage_proxy import Fault, Rule, StorageProxy
@@ -82,6 +84,36 @@ async def test_counters_tell_what_happened(relay: RunningRelay) -> None:
         'postrider_smtp_connections_total{port="tls"} 2',
     ):  # fmt: skip
         assert line in lines
+
+
+async def test_probes_that_say_nothing_take_no_more_than_fifty_places(relay: RunningRelay) -> None:
+    silent = [await asyncio.open_connection("127.0.0.1", relay.port("health")) for _ in range(60)]
+    async with asyncio.timeout(20):
+        ended = [reader for reader, _ in silent[50:] if await reader.read() == b""]
+    assert (len(ended), relay.server._health._probes) == (10, 50)
+    for _, writer in silent:
+        writer.close()
+    await relay.wait_until(lambda: relay.server._health._probes == 0, "the places to be free")
+    assert (await ask(relay, "/health"))[0] == 200
+
+
+async def test_many_probes_at_once_ask_storage_once(relay: RunningRelay, pipeline: Pipeline) -> None:
+    before = pipeline.storage.round_trips["tables.get"]
+    assert {status for status, _ in await asyncio.gather(*(ask(relay, "/ready") for _ in range(20)))} == {200}
+    assert pipeline.storage.round_trips["tables.get"] == before + 1
+
+
+async def test_health_of_a_server_at_all_addresses_is_reached_by_ipv4_and_ipv6(
+    pipeline: Pipeline, relay_files: RelayFiles
+) -> None:
+    require(socket.has_dualstack_ipv6(), "sockets for IPv4 and IPv6 at once")
+    async with running_relay(pipeline.services, relay_files, host="::") as relay:
+        for address in ("127.0.0.1", "::1"):
+            for name, expected in (("health", b"HTTP/1.1 200"), ("submission", b"220 ")):
+                reader, writer = await asyncio.open_connection(address, relay.port(name))
+                writer.write(b"GET /health HTTP/1.1\r\n\r\n" if name == "health" else b"")
+                assert (await reader.readline()).startswith(expected)
+                writer.close()
 
 
 async def test_probe_that_says_nothing_or_too_much_does_no_harm(relay: RunningRelay) -> None:

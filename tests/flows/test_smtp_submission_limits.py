@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from email_core.data_plane.sandbox_limits import SandboxLimits
 from email_core.domains.documents import Limit
 from smtp_relay.options import TimeLimits
 from tests.kit.pipeline import Pipeline, build_pipeline
+from tests.kit.requests import message, post
 from tests.kit.smtp_relay import (
     MESSAGE,
     QUICK,
@@ -77,6 +79,30 @@ async def test_limit_that_is_reached_is_told_in_the_words_of_acs(relay: RunningR
     assert replies[1] == "450 4.5.127 Message rejected. Excessive message rate from sender"
 
 
+async def test_acs_limits_count_messages_whatever_door_they_come_by(
+    pipeline: Pipeline, relay_files: RelayFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline.services = replace(pipeline.services, sandbox_limits=SandboxLimits())
+    by_http = [(await post(pipeline, message())).status for _ in range(29)]
+    user, password = await add_user(pipeline)
+    replies = []
+    async with running_relay(pipeline.services, relay_files) as relay:
+        relay.user, relay.password = user, password
+        for sender in ("stranger@else.test", SENDER, SENDER):
+            client = await relay.in_data()
+            await client.send(MESSAGE.replace(SENDER.encode(), sender.encode()) + b".\r\n")
+            replies.append(await client.reply())
+    assert by_http == [202] * 29
+    assert [reply[:9] for reply in replies] == [
+        "501 5.1.7",
+        "250 2.0.0",
+        "450 4.5.1",
+    ]  # what is refused otherwise is not counted
+    assert replies[-1] == "450 4.5.127 Message rejected. Excessive message rate from sender"
+    assert "limit of 30 messages per minute for custom domains" in caplog.text
+    assert (await post(pipeline, message())).status == 429
+
+
 async def test_storage_that_is_away_is_451_and_nothing_is_kept(azurite: str, relay_files: RelayFiles) -> None:
     async with StorageProxy(azurite) as proxy:
         pipeline = await build_pipeline(proxy.connection_string, routes="capture://127.0.0.1:9")
@@ -110,7 +136,7 @@ async def test_fault_of_ours_is_451_and_its_detail_is_in_the_log_alone(
     assert (await client.ask("NOOP")).startswith("250 ")
 
 
-@pytest.mark.parametrize("octets", [b"\x00\xff\r\n", b"GET / HTTP/1.1\r\n", b"\r\n", b"NOOP\n", b"x" * 5000 + b"\r\n"])
+@pytest.mark.parametrize("octets", [b"\x00\xff\r\n", b"GET / HTTP/1.1\r\n", b"\r\n", b"x" * 5000 + b"\r\n"])
 async def test_garbage_gets_an_error_each_time_and_a_hundred_end_the_connection(relay: RunningRelay, octets: bytes) -> None:
     client = await relay.client()
     await client.reply()
@@ -168,20 +194,21 @@ async def test_idle_client_is_sent_away(pipeline: Pipeline, relay_files: RelayFi
         await relay.wait_until(lambda: len(relay.server.relay.connections) == 0, "the connection to be forgotten")
 
 
-async def test_client_that_reads_no_replies_is_cut_off(pipeline: Pipeline, relay_files: RelayFiles) -> None:
+@pytest.mark.parametrize("line", [b"HELP\r\n", b"EHLO client.test\r\n"], ids=["help", "ehlo"])
+async def test_client_that_reads_no_replies_is_cut_off(pipeline: Pipeline, relay_files: RelayFiles, line: bytes) -> None:
     limits = replace(QUICK, write=0.3, farewell=0.3)
-    async with running_relay(pipeline.services, relay_files, limits=limits) as relay:
+    async with running_relay(pipeline.services, relay_files, limits=limits, most_errors=10**9) as relay:
         client = await relay.client()
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        flood = asyncio.create_task(_flood(client))
+        flood = asyncio.create_task(_flood(client, line))
         await relay.wait_until(lambda: len(relay.server.relay.connections) == 1, "the connection")
         await relay.wait_until(lambda: len(relay.server.relay.connections) == 0, "the connection to be cut")
         flood.cancel()
 
 
-async def _flood(client: RawClient) -> None:
+async def _flood(client: RawClient, line: bytes) -> None:
     while True:
-        await client.send(b"HELP\r\n" * 1000)
+        await client.send(line * 1000)
 
 
 async def test_address_has_twenty_connections_and_another_one_is_turned_away(relay: RunningRelay) -> None:

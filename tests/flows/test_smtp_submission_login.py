@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from email_core.auth.entra import LEEWAY
 from email_core.auth.smtp_credential import hash_password
 from email_core.domains.documents import SmtpUsernameDocument
 from email_core.domains.resource_store import ResourceStore
@@ -206,6 +207,18 @@ async def test_token_that_may_not_gets_the_dialogue_of_xoauth2(
         "status": "401", "schemes": "bearer", "scope": "https://communication.azure.com/.default"
     }  # fmt: skip
     assert await client.ask("") == REFUSED
+
+
+async def test_login_with_a_token_ends_when_the_token_does(entra: tuple[RunningRelay, Pipeline], issuer: TokenIssuer) -> None:
+    relay, pipeline = entra
+    client = await relay.greeted()
+    token = issuer.token(application=APPLICATION, roles=["Sender"], exp=pipeline.clock.now() + 600)
+    assert (await client.ask(f"AUTH XOAUTH2 {bearer(relay.user, token)}")).startswith("235 ")
+    pipeline.clock.advance(590)
+    assert (await client.ask(f"MAIL FROM:<{SENDER}>")).startswith("250 ")
+    await client.ask("RSET")
+    pipeline.clock.advance(10 + LEEWAY)
+    assert await client.ask(f"MAIL FROM:<{SENDER}>") == "421 4.7.0 The log-in does not hold any more: connect and log in again"
 
 
 async def test_issuer_that_is_away_is_temporary(entra: tuple[RunningRelay, Pipeline], issuer: TokenIssuer) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import smtplib
 import ssl
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 
+from smtp_relay.__main__ import MOST_FILES
 from tests.kit.pipeline import SEALING_KEY, Pipeline
 from tests.kit.smtp_relay import MESSAGE, SENDER, RawClient, RelayFiles, add_user, plain
 from tests.kit.world import ROOT, World
@@ -38,10 +41,12 @@ def environment(pipeline: Pipeline, files: RelayFiles, **changes: str) -> dict[s
 
 
 @asynccontextmanager
-async def process(variables: dict[str, str]) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, int]]]:
-    """`python -m smtp_relay`, ready, and its ports."""
+async def process(
+    variables: dict[str, str], *, before: Sequence[str] = ()
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, int]]]:
+    """`python -m smtp_relay`, ready, and its ports. `before` is a command that runs it."""
     server = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "smtp_relay", "--any-port", cwd=ROOT, env=variables, stdout=subprocess.PIPE
+        *before, sys.executable, "-m", "smtp_relay", "--any-port", cwd=ROOT, env=variables, stdout=subprocess.PIPE
     )
     assert server.stdout is not None
     try:
@@ -79,6 +84,44 @@ async def test_process_that_is_told_to_stop_finishes_the_message_and_ends_with_0
             assert await server.wait() == 0
     row = await pipeline.services.spool.read(f"{pipeline.service.key}:{reply.split()[-1]}", with_content=False)
     assert row is not None
+
+
+async def test_process_that_is_told_to_stop_twice_does_not_wait_for_transactions(
+    pipeline: Pipeline, relay_files: RelayFiles
+) -> None:
+    async with process(environment(pipeline, relay_files)) as (server, ports):
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports["inbound"])
+        client = RawClient(reader, writer)
+        await client.reply()
+        await client.ask("EHLO client.test")
+        assert (await client.ask("MAIL FROM:<>")).startswith("250 ")
+        server.send_signal(signal.SIGTERM)
+        await until_refused(ports["tls"])
+        server.send_signal(signal.SIGTERM)
+        assert (await client.reply()).startswith("421 4.3.2 ")
+        async with asyncio.timeout(20):
+            assert await server.wait() == 0
+
+
+async def until_refused(port: int) -> None:
+    """Until nobody listens there."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                return
+            writer.close()
+            await asyncio.sleep(0.01)
+
+
+async def test_process_takes_as_many_files_as_it_may_have(pipeline: Pipeline, relay_files: RelayFiles) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    shell = ["sh", "-c", 'ulimit -S -n 64; exec "$@"', "sh"]
+    async with process(environment(pipeline, relay_files), before=shell) as (server, _):
+        limits = Path(f"/proc/{server.pid}/limits").read_text(encoding="ascii")
+    soft = next(line for line in limits.splitlines() if line.startswith("Max open files")).split()[3]
+    assert int(soft) == (MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES))
 
 
 @pytest.mark.parametrize(

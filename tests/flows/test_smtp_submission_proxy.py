@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.kit.pipeline import Pipeline
-from tests.kit.smtp_relay import RawClient, RelayFiles, RunningRelay, add_user, plain, running_relay
+from tests.kit.smtp_relay import SENDER, RawClient, RelayFiles, RunningRelay, add_user, change_service, plain, running_relay
 
 pytestmark = pytest.mark.peers
 
@@ -64,9 +64,24 @@ async def test_limit_of_an_address_is_that_of_the_client_and_not_of_the_balancer
     assert (await other.reply()).startswith("220 ")
 
 
-async def test_health_check_of_the_balancer_is_its_own_client(behind: RunningRelay) -> None:
-    client = await connect(behind, SIGNATURE + struct.pack("!BBH", 0x20, 0, 0))
+@pytest.mark.parametrize(
+    "first",
+    [
+        SIGNATURE + struct.pack("!BBH", 0x20, 0, 0), SIGNATURE + struct.pack("!BBH", 0x20, 0x11, 0),
+        SIGNATURE + struct.pack("!BBH", 0x20, 0, 6) + b"\x04\x00\x03abc", header("203.0.113.9", command=0),
+    ],
+    ids=["empty", "family-alone", "additions", "addresses"],
+)  # fmt: skip
+async def test_health_check_of_the_balancer_is_its_own_client(
+    behind: RunningRelay, first: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever addresses the header has, it is LOCAL, and they mean nothing."""
+    caplog.set_level("INFO")
+    client = await connect(behind, first, name="tls")
     assert (await client.reply()).startswith("220 ")
+    await client.ask("EHLO client.test")
+    assert (await client.ask(f"AUTH PLAIN {plain(behind.user, behind.password)}")).startswith("235 ")
+    assert "client=127.0.0.1 " in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -74,11 +89,34 @@ async def test_health_check_of_the_balancer_is_its_own_client(behind: RunningRel
     [
         b"EHLO client.test\r\n", b"PROXY TCP4 203.0.113.9 127.0.0.1 40000 465\r\n", header("203.0.113.9")[:20],
         SIGNATURE + struct.pack("!BBH", 0x21, 0x11, 65535) + b"x" * 10_000, SIGNATURE[:5] + b"x" * 40,
+        SIGNATURE + struct.pack("!BBH", 0x21, 0, 0), SIGNATURE + struct.pack("!BBH", 0x21, 0x11, 3) + b"abc",
+        SIGNATURE + struct.pack("!BBH", 0x21, 0x31, 216) + b"/" * 216, SIGNATURE + struct.pack("!BBH", 0x11, 0x11, 0),
+        header("203.0.113.9", command=7),
     ],
-    ids=["none", "version-1", "cut", "huge", "other"],
+    ids=["none", "version-1", "cut", "huge", "other", "no-address", "short", "unix", "version-0", "command"],
 )  # fmt: skip
 async def test_connection_without_a_header_that_can_be_used_is_closed(behind: RunningRelay, first: bytes) -> None:
     client = await connect(behind, first)
     client.writer.write_eof()
     assert await client.is_closed()
     assert len(behind.server.relay.connections) == 0
+
+
+async def login(relay: RunningRelay, address: str) -> tuple[RawClient, str]:
+    """A connection from there, and the reply to its log-in."""
+    client = await connect(relay, header(address), name="tls")
+    await client.reply()
+    await client.ask("EHLO client.test")
+    return client, await client.ask(f"AUTH PLAIN {plain(relay.user, relay.password)}")
+
+
+async def test_service_without_public_network_access_takes_nobody_from_the_internet(
+    behind: RunningRelay, pipeline: Pipeline
+) -> None:
+    staying, reply = await login(behind, "203.0.113.9")
+    assert reply.startswith("235 ")
+    await change_service(pipeline, public_network_access="Disabled")
+    assert (await login(behind, "203.0.113.10"))[1] == "535 5.7.3 Authentication unsuccessful"
+    inside, reply = await login(behind, "10.0.0.9")
+    assert reply.startswith("235 ") and (await inside.ask(f"MAIL FROM:<{SENDER}>")).startswith("250 ")
+    assert (await staying.ask(f"MAIL FROM:<{SENDER}>")).startswith("421 4.7.0 The log-in does not hold any more")

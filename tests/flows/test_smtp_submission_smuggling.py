@@ -41,6 +41,14 @@ async def test_sequence_that_comes_octet_by_octet_ends_no_message(relay: Running
     assert pipeline.queues.noted == []
 
 
+@pytest.mark.parametrize("hidden", ["NOOP\n", "NOOP\nNOOP\r\n", f"MAIL FROM:<{SENDER}>\nRCPT TO:<victim@example.test>\r\n"])
+async def test_command_behind_a_line_feed_is_not_obeyed(relay: RunningRelay, hidden: str) -> None:
+    client = await relay.logged_in()
+    await client.send(hidden.encode())
+    assert await client.reply() == "500 5.5.2 Lines of SMTP end with CR LF, and this one does not"
+    assert await client.is_closed()
+
+
 async def test_line_of_999_octets_is_refused(relay: RunningRelay, pipeline: Pipeline) -> None:
     client = await relay.in_data()
     await client.send(MESSAGE + b"x" * 999 + b"\r\n.\r\n")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from typing import Any
 
 import pytest
 
+from email_core.administration import smtp_usernames
 from email_core.auth.principal import Role
 from email_core.auth.smtp_credential import verify_password
 from email_core.domains.documents import SmtpUsernameDocument
 from email_core.domains.smtp_names import SETTLING_SECONDS, NameTaken, SmtpNames
+from email_core.management.resource_id import ResourceId
 from tests.kit.administration import Api, Reply
 
 pytestmark = pytest.mark.peers
@@ -77,6 +80,24 @@ async def test_password_is_shown_once_and_kept_as_a_hash(api: Api) -> None:
     assert again is not None and again.document.password == stored.document.password
 
 
+async def test_limits_of_a_username_are_set_kept_and_taken_away(api: Api) -> None:
+    await api.communication_service()
+    username, path = unique(), "communicationServices/chat/smtpUsernames/smtp1"
+    limits = [{"unit": "messages", "window": "minute", "most": 100}, {"unit": "recipients", "window": "day", "most": 20_000}]
+
+    async def shown() -> object:
+        return (await api.get(path)).body["properties"]["limits"]
+
+    assert (await put(api, username)).body["properties"]["limits"] == []
+    assert (await put(api, username, limits=limits)).body["properties"]["limits"] == limits == await shown()
+    await put(api, username, tenantId=APP)  # by a client of ACS, which knows nothing of limits
+    assert await shown() == limits
+    await api.post(f"{path}/regeneratePassword")
+    assert await shown() == limits
+    await put(api, username, limits=[])
+    assert await shown() == []
+
+
 async def test_username_of_another_service_is_a_conflict(api: Api) -> None:
     await api.communication_service("first")
     await api.communication_service("second")
@@ -100,6 +121,46 @@ async def test_username_that_many_services_want_at_once_is_that_of_one(api: Api)
     found = await names_of(api).owner(username)
     winner = next(service for service, answer in zip(services, answers, strict=True) if answer.status == 201)
     assert found is not None and found[0] == api.id(f"communicationServices/{winner}/smtpUsernames/smtp1")
+
+
+async def test_username_that_is_made_again_while_it_is_deleted_stays_its_own(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.communication_service()
+    username = unique()
+    await put(api, username)
+    release = SmtpNames.release
+
+    async def after_a_put(names: SmtpNames, name: str, target: ResourceId) -> None:
+        assert (await put(api, username)).status == 201
+        await release(names, name, target)
+
+    monkeypatch.setattr(SmtpNames, "release", after_a_put)
+    assert (await api.delete("communicationServices/chat/smtpUsernames/smtp1")).status == 200
+    assert await names_of(api).owner(username) is not None
+
+
+async def test_username_that_is_deleted_while_it_is_written_is_claimed_again_or_told_to_be_taken(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for service in ("chat", "second"):
+        await api.communication_service(service)
+    username, write = unique(), smtp_usernames.write
+
+    async def after_a_delete(*arguments: Any) -> Any:
+        monkeypatch.setattr(smtp_usernames, "write", write)
+        await api.delete("communicationServices/chat/smtpUsernames/smtp1")
+        if taken:
+            assert (await put(api, username, service="second")).status == 201
+        return await write(*arguments)
+
+    for taken in (False, True):
+        await put(api, username)
+        monkeypatch.setattr(smtp_usernames, "write", after_a_delete)
+        answer = await put(api, username, tenantId=APP)
+        assert (answer.status, answer.code if taken else "") == ((409, "UsernameTaken") if taken else (201, ""))
+        owner = await names_of(api).owner(username)
+        assert owner is not None
+        assert owner[0] == api.id(f"communicationServices/{'second' if taken else 'chat'}/smtpUsernames/smtp1")
+    assert (await api.get("communicationServices/chat/smtpUsernames/smtp1")).status == 404
 
 
 async def test_username_that_is_changed_sets_the_old_one_free(api: Api) -> None:
@@ -165,6 +226,10 @@ async def test_username_that_is_an_address_needs_a_linked_domain(api: Api) -> No
         ({"entraApplicationId": None}, "properties.entraApplicationId"),
         ({"tenantId": "contoso.onmicrosoft.com"}, "properties.tenantId"),
         ({"tenantId": None}, "properties.tenantId"),
+        ({"limits": "100"}, "properties.limits"),
+        ({"limits": [{"unit": "messages", "window": "week", "most": 1}]}, "properties.limits[0].window"),
+        ({"limits": [{"unit": "messages", "window": "day", "most": 0}]}, "properties.limits[0].most"),
+        ({"limits": [{"unit": "messages", "window": "day", "most": 1}] * 2}, "properties.limits[1]"),
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value)[:40],
 )

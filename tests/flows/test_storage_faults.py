@@ -6,11 +6,14 @@ import asyncio
 import uuid
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from email_core.delivery.claim import MOST_PUT_BACKS, ItemExhausted
+from email_core.delivery.rows import SpooledRow
 from email_core.delivery.spool import DELIVERIES, SUBMISSIONS, SpoolItem
+from email_core.errors import StorageRefused
 from email_core.storage import pipeline as storage_pipeline
 from tests.kit.faulty_pipeline import FaultyPipeline, Installation
 from tests.kit.pipeline import DOMAIN, Noted, Pipeline, draft_to
@@ -131,6 +134,43 @@ async def test_envelope_whose_row_comes_late_is_delivered_all_the_same(pipeline:
     await pipeline.drain()
     assert sorted(received.recipients for received in sink.received) == [("x@a.test",), ("y@b.test",)]
     assert (await pipeline.row(accepted, "envelope:001")).ledger.finished
+
+
+async def test_retry_of_a_message_whose_signed_bytes_were_never_written_is_prepared_again(
+    pipeline: Pipeline, sink: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The retry item goes before the merge. The merge fails, and the run that does it again has no key to sign with."""
+    sink.replies = {"later@fabrikam.test": ["451 4.3.0 later", "250 2.1.5 now"]}
+    accepted = await pipeline.accept(draft_to("later@fabrikam.test"))
+    [submitted] = pipeline.queues.noted
+    pipeline.queues.noted.clear()
+
+    update = pipeline.services.spool.update
+
+    async def refuse(row: SpooledRow, **changes: Any) -> SpooledRow:
+        if "timeline" in changes:  # a claim has none
+            raise StorageRefused("merge", 403, "AccountIsReadOnly", "no")
+        return await update(row, **changes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.services.spool, "update", refuse)
+        with pytest.raises(StorageRefused):
+            await pipeline.work(submitted)
+    [retry] = pipeline.queues.noted
+    assert (retry.queue, retry.item.attempt) == (DELIVERIES, 1)
+    pipeline.clock.advance(pipeline.services.settings.claim_seconds)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.services.directory, "domain", no_domain)
+        await pipeline.work(submitted)
+    pipeline.queues.noted[:] = [retry]  # the other one comes later, or never
+    await pipeline.drain()
+    assert [noted.queue for noted in pipeline.worked[-2:]] == [DELIVERIES, SUBMISSIONS]
+    [entry] = (await pipeline.row(accepted)).ledger.entries
+    assert (entry.status, len(sink.received)) == ("Delivered", 1)
+
+
+async def no_domain(_: str) -> None:
+    """A directory that does not know the domain."""
 
 
 async def test_message_that_is_never_signed_fails_its_operation_in_the_end(pipeline: Pipeline, sink: Receiver) -> None:

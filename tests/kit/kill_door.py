@@ -1,5 +1,7 @@
 """The senders of the kill run: clients of the HTTP door that try the same Operation-Id again until they have their 202.
 
+What a run needs of its door is `Door`; that of SMTP is in `kill_smtp_door`.
+
 One connection each, kept while it works, over plain HTTP to a host that may be killed at any moment.
 """
 
@@ -9,11 +11,16 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from email_core.auth.hmac_access_key import authorization_headers
+from email_core.delivery.spool import DELIVERIES, SUBMISSIONS
+from tests.kit.kill_hosts import Slot
 from tests.kit.kill_messages import Message
+from tests.kit.kill_report import Comparison, Report, stories_of
 from tests.kit.kill_world import Service, World
 
 TARGET = "/emails:send?api-version=2025-09-01"
@@ -35,6 +42,55 @@ class DoorCounts:
     lost: int = 0
     refused: int = 0
     put_off: int = 0
+
+
+class Sender(Protocol):
+    """One client of a door."""
+
+    async def send(self, message: Message) -> None:
+        """Returns once it was accepted. Raises DoorRefused."""
+
+    async def close(self) -> None: ...
+
+
+class Door(Protocol):
+    """By which way the messages of a run go in. `slots` are the processes that it needs beside the hosts."""
+
+    @property
+    def counts(self) -> DoorCounts: ...
+
+    @property
+    def slots(self) -> Sequence[Slot]: ...
+
+    @property
+    def queues(self) -> Sequence[str]: ...
+
+    def sender(self, chance: random.Random) -> Sender: ...
+
+    async def is_settled(self) -> bool:
+        """Whether nothing can come of the items that are left, once no message is sent any more."""
+
+    async def compare(self, report: Report, arrivals: Counter[str], tell: Callable[[str], None]) -> None:
+        """Fill a report from storage and what arrived, when everything has stopped."""
+
+
+@dataclass
+class HttpDoor:
+    """Each message under an Operation-Id of its own, however often it is sent."""
+
+    world: World
+    counts: DoorCounts = field(default_factory=DoorCounts)
+    slots: Sequence[Slot] = ()
+    queues: Sequence[str] = (SUBMISSIONS, DELIVERIES)
+
+    def sender(self, chance: random.Random) -> Sender:
+        return Client(self.world, [slot.port for slot in self.world.slots], chance, self.counts)
+
+    async def is_settled(self) -> bool:
+        return False  # whoever sends tries until there is a row for every item
+
+    async def compare(self, report: Report, arrivals: Counter[str], tell: Callable[[str], None]) -> None:
+        await Comparison(report, stories_of(self.world.storage.tables), arrivals).compare(tell)
 
 
 class Client:

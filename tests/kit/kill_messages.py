@@ -26,16 +26,20 @@ class Message:
         return json.dumps(request).encode()
 
 
-def message(seed: int, number: int, *, greylisting: bool = True) -> Message:
+def message(seed: int, number: int, *, greylisting: bool = True, several: bool = False) -> Message:
     """The message of that number: most have one recipient that is taken, some take a longer way.
 
     Greylisted (which is tried again some seconds later), refused, split over domains, and several recipients of one domain with
-    different ends.
+    different ends. `several`: any mixture of these, of one to four recipients.
     """
     chance = random.Random(f"{seed}:{number}")
     operation_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
     taken, refused = f"r{number}", f"no{number}"
     greylisted = f"grey{number}" if greylisting else f"other{number}"
+    if several:
+        third = chance.choices([f"s{number}@c.test", f"{refused}@c.test", f"{greylisted}@c.test"], [0.6, 0.3, 0.1])
+        others = [f"{taken}@b.test", f"t{number}@a.test", *third]
+        return Message(number, operation_id, (f"{taken}@a.test", *chance.sample(others, chance.randrange(4))))
     way = chance.random()
     if way < 0.85:
         recipients = [f"{taken}@a.test"]
@@ -49,6 +53,11 @@ def message(seed: int, number: int, *, greylisting: bool = True) -> Message:
     else:
         recipients = [f"{taken}@a.test", f"{refused}@a.test", f"{greylisted}@a.test"]
     return Message(number, operation_id, tuple(recipients))
+
+
+def number_of(recipient: str) -> int:
+    """The number of the message that a recipient is of."""
+    return int("".join(filter(str.isdecimal, recipient.partition("@")[0])))
 
 
 def wanted_status(recipient: str) -> str:

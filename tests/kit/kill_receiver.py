@@ -23,16 +23,21 @@ from pathlib import Path
 _GREETING = b"220 receiver.test ESMTP\r\n"
 _EHLO = b"250-receiver.test\r\n250-SIZE 20000000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n"
 _message_id = re.compile(rb"^message-id:\s*<([^@>]+)@", re.IGNORECASE | re.MULTILINE)
+_trace = re.compile(rb"^received: by \S+ \(Postrider\) with \S+ id ([0-9a-f-]{36});", re.IGNORECASE | re.MULTILINE)
 _recipient = re.compile(r"RCPT TO:<([^>]+)>", re.IGNORECASE)
 
 
 class Counts:
-    """What arrived: `<operation id> <recipient>`, and how often."""
+    """What arrived, and how often: `<local part of the Message-ID> <recipient>`, which is the operation id by HTTP.
+
+    `copies` has `<operation id> <recipient>` of what came by SMTP, whose Message-ID is the client's, by our Received field.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         known = json.loads(file.read_text()) if file.exists() else {}
         self.arrivals: Counter[str] = Counter(known.get("arrivals", {}))
+        self.copies: Counter[str] = Counter(known.get("copies", {}))
         self.greylisted: set[str] = set(known.get("greylisted", ()))
 
     def answer(self, recipient: str) -> bytes:
@@ -45,14 +50,19 @@ class Counts:
         return b"250 2.1.5 taken\r\n"
 
     def count(self, content: bytes, recipients: Sequence[str]) -> None:
-        found = _message_id.search(content)
+        header, _, _ = content.partition(b"\r\n\r\n")  # a report has the header of another message in its body
+        found, trace = _message_id.search(header), _trace.search(header)
         name = found[1].decode() if found else "?"
         if not self.arrivals:
             print("First message", flush=True)
         self.arrivals.update(f"{name} {recipient}" for recipient in recipients)
+        if trace:
+            self.copies.update(f"{trace[1].decode()} {recipient}" for recipient in recipients)
 
     def write(self) -> None:
-        self._file.write_text(json.dumps({"arrivals": self.arrivals, "greylisted": sorted(self.greylisted)}))
+        self._file.write_text(
+            json.dumps({"arrivals": self.arrivals, "copies": self.copies, "greylisted": sorted(self.greylisted)})
+        )
 
 
 class Conversation(asyncio.Protocol):

@@ -36,6 +36,7 @@ class Report:
     seed: int
     messages: int
     greylisting: bool = True
+    several: bool = False
     kills: int = 0
     kills_while_starting: int = 0
     recipients: int = 0
@@ -50,14 +51,15 @@ class Report:
     items_left: int = 0  # in the queues when the patience was at its end; none, when all is well
     sending_seconds: float = 0.0
     seconds: float = 0.0
-    exit_statuses: list[int] = field(default_factory=list)  # of the hosts, when they were asked to stop at the end
+    exit_statuses: list[int] = field(default_factory=list)  # of the processes, when they were asked to stop at the end
+    more: dict[str, int] = field(default_factory=dict)  # figures of one door alone
     lost: list[Offence] = field(default_factory=list)
     unflagged: list[Offence] = field(default_factory=list)
     wrong: list[Offence] = field(default_factory=list)
 
     def sent(self, numbers: Iterable[int]) -> Iterator[Message]:
         """The messages of these numbers."""
-        return (message(self.seed, number, greylisting=self.greylisting) for number in numbers)
+        return (message(self.seed, number, greylisting=self.greylisting, several=self.several) for number in numbers)
 
     @property
     def offences(self) -> list[Offence]:
@@ -81,6 +83,7 @@ class Report:
             f"{self.requests_put_off} that were put off",
             f"{self.seconds:.0f} s, {rate:.1f} messages a second while sending; hosts stopped with {self.exit_statuses}, "
             f"{self.items_left} items left in the queues",
+            *(f"{name}: {count}" for name, count in self.more.items()),
         ]
         return "\n".join([*lines, *map(str, self.offences[:_STORIES])])
 
@@ -90,7 +93,7 @@ class Report:
         rows = {
             "messages": f"{self.messages:,}",
             "recipients": f"{self.recipients:,}",
-            "kills of a functions host": f"{self.kills:,}, {self.kills_while_starting:,} of them while it was starting",
+            "kills": f"{self.kills:,}, {self.kills_while_starting:,} of them while it was starting",
             "lost": f"{len(self.lost):,}",
             "duplicates at the receiver": f"{self.duplicates:,}",
             "duplicates not flagged": f"{len(self.unflagged):,}",
@@ -100,6 +103,7 @@ class Report:
             "requests lost with their host and sent again": f"{self.requests_lost:,}",
             "time": f"{self.seconds / 60:.1f} minutes",
             "messages a second": f"{rate:.1f}",
+            **{name: f"{count:,}" for name, count in self.more.items()},
         }
         return "".join(["| Figure | Value |\n| --- | ---: |\n", *(f"| {name} | {value} |\n" for name, value in rows.items())])
 
@@ -107,8 +111,14 @@ class Report:
 class Comparison:
     """Compares messages one after the other and fills a report."""
 
-    def __init__(self, report: Report, stories: AsyncIterator[Sequence[SpooledRow]], arrivals: Counter[str]) -> None:
-        """`stories` has the rows of each message, see `stories_of`."""
+    def __init__(
+        self, report: Report, stories: AsyncIterator[Sequence[SpooledRow]], arrivals: Counter[str], *, repeated: bool = False
+    ) -> None:
+        """`stories` has the rows of each message, see `stories_of`.
+
+        `repeated`: a message may be several operations, of which the one that bounces has the others suppressed.
+        """
+        self._repeated = repeated
         self._report = report
         self._stories = stories
         self._arrivals = arrivals
@@ -120,9 +130,9 @@ class Comparison:
         async for rows in self._stories:
             sent = waiting.pop(rows[0].operation_id, None)
             if sent is None:
-                self._report.wrong.append(Offence(rows[0].operation_id, "-", "a row of no message", _story(rows)))
+                self._report.wrong.append(Offence(rows[0].operation_id, "-", "a row of no message", story_of(rows)))
                 continue
-            known += self._compare(sent, rows)
+            known += self.compare_message(sent, rows)
             if time.monotonic() - told > _TELL_SECONDS:
                 tell(f"{self._report.messages - len(waiting):,} of {self._report.messages:,} messages compared")
                 told = time.monotonic()
@@ -134,12 +144,12 @@ class Comparison:
             unknown = len(self._arrivals) - known
             self._report.wrong.append(Offence("-", "-", f"{unknown} arrivals of messages or recipients that were never sent"))
 
-    def _compare(self, sent: Message, story: Sequence[SpooledRow]) -> int:
-        """How many of its recipients have it."""
+    def compare_message(self, sent: Message, story: Sequence[SpooledRow]) -> int:
+        """One message with its rows; how many of its recipients have it."""
         envelopes = [row for row in story if row.row != "message"]
         rows = envelopes if story[-1].facts.envelopes else list(story)
         if sorted(sent.recipients) != sorted(entry.address for each in rows for entry in each.ledger.entries):
-            self._report.wrong.append(Offence(sent.operation_id, "-", "the ledgers have other recipients", _story(story)))
+            self._report.wrong.append(Offence(sent.operation_id, "-", "the ledgers have other recipients", story_of(story)))
         return sum(self._compare_row(sent, each, story) for each in rows)
 
     def _compare_row(self, sent: Message, row: SpooledRow, story: Sequence[SpooledRow]) -> int:
@@ -153,13 +163,15 @@ class Comparison:
             report.duplicates += arrived > 1
 
             def offence(what: str, address: str = entry.address) -> Offence:
-                return Offence(sent.operation_id, address, what, _story(story))
+                return Offence(sent.operation_id, address, what, story_of(story))
 
             if not entry.status.final:
                 report.lost.append(offence(f"no final outcome, {entry.status}"))
             elif entry.status == "Delivered" and not arrived:
                 report.lost.append(offence("Delivered, and never arrived"))
-            elif entry.status != wanted_status(entry.address):
+            elif entry.status != wanted_status(entry.address) and not (
+                self._repeated and (entry.status, wanted_status(entry.address)) == ("Suppressed", "Bounced")
+            ):
                 report.wrong.append(offence(f"{entry.status}, arrived {arrived} times"))
             if arrived > 1 and not entry.possible_duplicate:
                 report.unflagged.append(offence(f"arrived {arrived} times and is not flagged"))
@@ -184,7 +196,8 @@ async def stories_of(tables: Tables) -> AsyncIterator[Sequence[SpooledRow]]:
         yield story
 
 
-def _story(rows: Sequence[SpooledRow]) -> tuple[str, ...]:
+def story_of(rows: Sequence[SpooledRow]) -> tuple[str, ...]:
+    """What the rows of a message tell, for an offence."""
     told = []
     for row in {each.row: each for each in rows}.values():
         ledger = row.ledger

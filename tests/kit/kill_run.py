@@ -1,4 +1,4 @@
-"""The kill run: messages through the HTTP door while the functions hosts are killed, to a receiver that counts.
+"""The kill run: messages go in by HTTP or SMTP while what works them is killed, to a receiver that counts.
 
 All of it is real: Azurite of its own, hosts as processes that run function_app.py, an SMTP receiver as a process. At the
 end every recipient of every accepted message is compared: its ledger in storage, and what the receiver has.
@@ -15,11 +15,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from email_core.delivery.spool import DELIVERIES, SUBMISSIONS
 from email_core.errors import EntityMissing, StorageUnavailable
-from tests.kit.kill_door import Client, DoorCounts
+from tests.kit.kill_door import Door, HttpDoor
 from tests.kit.kill_hosts import Killer, Trouble, lines_about
-from tests.kit.kill_report import Comparison, Report, stories_of
+from tests.kit.kill_report import Report
+from tests.kit.kill_smtp_door import SmtpDoor, half_stored
 from tests.kit.kill_world import World, kill_world
 
 CLIENTS = 12
@@ -27,8 +27,6 @@ MOST_WAITING = 300  # items; Azurite sorts a queue at every delete, so a long on
 LOOKAHEAD = 2  # strikes that sending may be ahead of, so that messages are under way at each
 DRAIN_SECONDS = 900.0  # at most: the retry pauses of what was deferred twice, on a machine that is too slow for its claims
 A_SERVICE = 2000  # messages that one service sends
-_QUEUES = (SUBMISSIONS, DELIVERIES)
-_POISON = (f"{SUBMISSIONS}-poison", f"{DELIVERIES}-poison")
 _DEPTH_PAUSE = 0.5
 _PROGRESS_SECONDS = 10.0
 
@@ -39,22 +37,33 @@ class KillRun:
     """One run in a world. `tell` gets a line of progress every few seconds."""
 
     def __init__(
-        self, world: World, messages: int, trouble: Trouble, seed: int, tell: Tell, *, greylisting: bool = True
+        self,
+        world: World,
+        messages: int,
+        trouble: Trouble,
+        seed: int,
+        tell: Tell,
+        *,
+        greylisting: bool = True,
+        several: bool = False,
+        door: Door | None = None,
     ) -> None:
+        """`several` as for `kill_messages.message`; without a `door` they go in by HTTP."""
         self._world = world
         self._messages = messages
         self._tell = tell
         self._chance = random.Random(seed)
         self._trouble = trouble
-        self._door = DoorCounts()
-        self._report = Report(seed, messages, greylisting)
+        self._door: Door = door or HttpDoor(world)
+        self._slots = (*world.slots, *self._door.slots)
+        self._report = Report(seed, messages, greylisting, several)
         self._next = 0
         self._waiting = 0  # items in all queues, visible or not
         self._room = asyncio.Condition()
 
     async def run(self) -> Report:
-        """Send and kill, wait until the queues are empty, stop the hosts, and compare."""
-        for slot in self._world.slots:
+        """Send and kill, wait until the queues are empty, stop everything, and compare."""
+        for slot in self._slots:
             await slot.start()
         began = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
@@ -76,14 +85,13 @@ class KillRun:
         while trouble.done < trouble.times:
             threshold = min((trouble.done + self._chance.random()) * spacing, self._messages)
             async with self._room:
-                await self._room.wait_for(lambda: self._door.accepted >= threshold)  # noqa: B023
+                await self._room.wait_for(lambda: self._door.counts.accepted >= threshold)  # noqa: B023
             await trouble.strike()
             async with self._room:
                 self._room.notify_all()
 
     async def _send(self, chance: random.Random) -> None:
-        world = self._world
-        client = Client(world, [slot.port for slot in world.slots], chance, self._door)
+        client = self._door.sender(chance)
         while True:
             async with self._room:
                 await self._room.wait_for(self._may_send)
@@ -107,8 +115,10 @@ class KillRun:
 
     async def _watch_depth(self) -> None:
         while True:
+            for slot in self._slots:
+                slot.check()
             with contextlib.suppress(StorageUnavailable):  # it is being restarted
-                self._waiting = await self._depth(*_QUEUES)
+                self._waiting = await self._depth(*self._door.queues)
             async with self._room:
                 self._room.notify_all()
             await asyncio.sleep(_DEPTH_PAUSE)
@@ -122,11 +132,15 @@ class KillRun:
 
     async def _drain(self) -> None:
         """Until no queue has an item: whatever is not final then was lost."""
+        queues = (*self._door.queues, *(f"{queue}-poison" for queue in self._door.queues))
         end = time.monotonic() + DRAIN_SECONDS
         while time.monotonic() < end:
             with contextlib.suppress(StorageUnavailable):
-                self._report.items_left = await self._depth(*_QUEUES, *_POISON)
+                self._report.items_left = await self._depth(*queues)
                 if not self._report.items_left:
+                    return
+                if await self._door.is_settled():
+                    self._report.items_left = 0
                     return
             await asyncio.sleep(_DEPTH_PAUSE)
 
@@ -134,24 +148,24 @@ class KillRun:
         while True:
             await asyncio.sleep(_PROGRESS_SECONDS)
             seconds = time.monotonic() - began
-            rate = self._door.accepted / seconds
-            left = (self._messages - self._door.accepted) / rate if rate else math.inf
+            rate = self._door.counts.accepted / seconds
+            left = (self._messages - self._door.counts.accepted) / rate if rate else math.inf
             self._tell(
-                f"{seconds / 60:.1f} min: {self._door.accepted:,} of {self._messages:,} accepted, "
+                f"{seconds / 60:.1f} min: {self._door.counts.accepted:,} of {self._messages:,} accepted, "
                 f"{self._trouble.done:,} of {self._trouble.times:,} strikes, {self._waiting:,} items in the queues, "
                 + (f"{rate:.1f} messages a second, {left / 60:.1f} min left" if left else "waiting for the queues to empty")
             )
 
     async def _finish(self) -> Report:
         report, world = self._report, self._world
-        report.exit_statuses = [await slot.stop() for slot in world.slots]
+        report.exit_statuses = [await slot.stop() for slot in self._slots]
         arrivals = await world.receiver.stop()
         self._tell("Comparing every recipient with what arrived")
-        await Comparison(report, stories_of(world.storage.tables), arrivals).compare(self._tell)
+        await self._door.compare(report, arrivals, self._tell)
         report.kills = self._trouble.done
-        door = self._door
-        report.requests_lost, report.requests_refused, report.requests_put_off = door.lost, door.refused, door.put_off
-        logged = lines_about(world.slots, [*{each.operation_id for each in report.offences}, "takeover=True"])
+        counts = self._door.counts
+        report.requests_lost, report.requests_refused, report.requests_put_off = counts.lost, counts.refused, counts.put_off
+        logged = lines_about(self._slots, [*{each.operation_id for each in report.offences}, "takeover=True"])
         report.takeovers = len(logged.pop("takeover=True"))
         for offences in (report.lost, report.unflagged, report.wrong):
             offences[:] = [replace(each, story=(*each.story, *logged.get(each.operation_id, ()))) for each in offences]
@@ -164,4 +178,16 @@ async def run_in(folder: Path, messages: int, kills: int, *, seed: int, tell: Te
         killer = Killer(world.slots, kills, random.Random(f"{seed} kills"))
         report = await KillRun(world, messages, killer, seed, tell).run()
         report.kills_while_starting = killer.while_starting
+        return report
+
+
+async def run_smtp_in(folder: Path, messages: int, kills: int, *, seed: int, tell: Tell) -> Report:
+    """As `run_in`, by SMTP through two relays, which have two of three kills."""
+    services = math.ceil(messages / A_SERVICE)
+    async with kill_world(folder, seed, services=services, relays=2) as world, half_stored(world):
+        first, second = ((*world.relays, host) for host in world.slots)
+        killer = Killer([*first, *second], kills, random.Random(f"{seed} kills"))
+        report = await KillRun(world, messages, killer, seed, tell, several=True, door=SmtpDoor(world)).run()
+        report.kills_while_starting = killer.while_starting
+        report.more["kills of an SMTP server"] = sum(slot.kills for slot in world.relays)
         return report

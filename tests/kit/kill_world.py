@@ -1,4 +1,4 @@
-"""The world of the kill run: an Azurite of its own, a counting receiver, and slots for hosts, all of them processes."""
+"""The world of the kill run: an Azurite of its own, a counting receiver, slots for hosts and relays, all of them processes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import random
+import secrets
 import signal
 import sys
 from collections import Counter
@@ -23,8 +24,9 @@ from email_core.storage import Storage, open_storage
 from local.child import end_with_parent
 from local.ports import free_ports
 from tests.kit.azurite import Azurite
-from tests.kit.kill_hosts import ROOT, HostSlot
+from tests.kit.kill_hosts import ROOT, HostSlot, RelaySlot
 from tests.kit.kill_messages import Message
+from tests.kit.smtp_relay import RelayFiles
 
 VISIBILITIES = (6.0, 10.0)  # seconds, one host shorter than a claim, one longer: a put-back and a takeover at once
 CLAIM = 8  # seconds; a run may take one less
@@ -34,8 +36,12 @@ _SAYS_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A communication service, as its clients know it; `key` is what its messages begin with in storage."""
+    """A communication service, as its clients know it; `key` is what its messages begin with in storage.
 
+    `name` is that of its SMTP user as well, who is there when the world has relays.
+    """
+
+    name: str
     host_name: str
     access_key: bytes
     key: str
@@ -52,6 +58,9 @@ class World:
     sender: str
     receiver: CountingReceiver
     azurite: Azurite
+    relays: list[RelaySlot]
+    relay_files: RelayFiles
+    smtp_password: str
 
     def service_of(self, message: Message) -> Service:
         """The service that a message is sent by."""
@@ -87,6 +96,11 @@ class CountingReceiver:
     def counts(self) -> Path:
         return self.folder / "counts.json"
 
+    @property
+    def copies(self) -> Counter[str]:
+        """Once it has stopped: what had arrived of what came by SMTP, by operation id instead of Message-ID."""
+        return Counter(json.loads(self.counts.read_text())["copies"])
+
     async def start(self) -> None:
         """Start it on the port that it had, and wait until it listens."""
         self._process = await asyncio.create_subprocess_exec(
@@ -120,9 +134,16 @@ class CountingReceiver:
 
 @contextlib.asynccontextmanager
 async def kill_world(
-    folder: Path, seed: int, *, in_memory: bool = True, dot: tuple[float, float] = DOT, claim: int = CLAIM, services: int = 1
+    folder: Path,
+    seed: int,
+    *,
+    in_memory: bool = True,
+    dot: tuple[float, float] = DOT,
+    claim: int = CLAIM,
+    services: int = 1,
+    relays: int = 0,
 ) -> AsyncIterator[World]:
-    """Azurite, the receiver, a service that can send, and slots whose hosts are not started yet.
+    """Azurite, the receiver, a service that can send, and slots whose hosts and relays are not started yet.
 
     An Azurite that is stopped and started again must not be in memory. With more than some thousand messages there should
     be more than one service: Azurite looks through all of a partition of the table `activity` at each write.
@@ -144,12 +165,12 @@ async def kill_world(
             "AzureWebJobs.sweep.Disabled": "true",
             "POSTRIDER_RETRY_PAUSES": "12,20,30",  # the first is beyond what clocks may differ by, and so is waited for
         }
-        world = await _provisioned(folder, app_settings, receiver, azurite, services)
+        world = await _provisioned(folder, app_settings, receiver, azurite, services, relays)
         yield world
     finally:
         receiver.end()
         if world is not None:
-            for slot in world.slots:
+            for slot in (*world.slots, *world.relays):
                 slot.end()
             await world.storage.close()
             azurite = world.azurite
@@ -157,7 +178,7 @@ async def kill_world(
 
 
 async def _provisioned(
-    folder: Path, app_settings: dict[str, str], receiver: CountingReceiver, azurite: Azurite, count: int
+    folder: Path, app_settings: dict[str, str], receiver: CountingReceiver, azurite: Azurite, count: int, relays: int
 ) -> World:
     settings = load_settings(app_settings)
     storage = open_storage(settings.storage)
@@ -167,12 +188,26 @@ async def _provisioned(
     provisioner = Provisioner(
         storage, sealer, settings, subscription_id=local.subscription_id, resource_group=local.resource_group
     )
+    password = secrets.token_urlsafe(24)
     for number in range(count):
         await provisioner.service(f"kills-{number}", f"kills-{number}.localhost", first.linked_domains)
+        if relays:
+            await provisioner.smtp_username(f"kills-{number}", f"kills-{number}", password)
     known = await Directory(storage.tables, sealer, SystemClock(), 30.0).services()
-    services = [Service(each.host_name, each.access_keys[0].secret, each.key) for each in known if each.key != first.key]
-    slots = [
-        HostSlot(number, port, folder, app_settings, visibility)
-        for number, (port, visibility) in enumerate(zip(free_ports(len(VISIBILITIES)), VISIBILITIES, strict=True), start=1)
+    services = [
+        Service(each.name, each.host_name, each.access_keys[0].secret, each.key) for each in known if each.key != first.key
     ]
-    return World(folder, storage, slots, services, local.sender_address, receiver, azurite)
+    ports = iter(free_ports(len(VISIBILITIES) + 2 * relays))
+    slots = [
+        HostSlot(number, next(ports), folder, app_settings, visibility)
+        for number, visibility in enumerate(VISIBILITIES, start=1)
+    ]
+    files = RelayFiles(folder)
+    smtp = {
+        **app_settings,
+        "POSTRIDER_SMTP_HOST": "127.0.0.1",
+        "POSTRIDER_SMTP_CERTIFICATE": str(files.certificate),
+        "POSTRIDER_SMTP_KEY": str(files.key),
+    }
+    their = [RelaySlot(number, next(ports), folder, smtp, next(ports)) for number in range(1, relays + 1)]
+    return World(folder, storage, slots, services, local.sender_address, receiver, azurite, their, files, password)

@@ -12,6 +12,7 @@ import email
 import email.policy
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -49,6 +50,8 @@ retry unix - - n - - error
 virtual unix - n n - - virtual
 postlog unix-dgram n - n - 1 postlogd
 """
+_taken = re.compile(r"/cleanup\[\d+\]: (\w+): message-id=")
+_gone = re.compile(r"/(?:qmgr\[\d+\]: (\w+): removed|smtpd\[\d+\]: (\w+): reject: END-OF-MESSAGE)")
 
 
 def missing_reason() -> str:
@@ -123,6 +126,21 @@ class Postfix:
         """What Postfix logged until now."""
         file = self._directory / "postfix.log"
         return file.read_text(errors="replace") if file.exists() else ""
+
+    def wait_until_idle(self, timeout: float = 20.0) -> None:
+        """Until every message that was taken has left the queue. Raises TimeoutError with the log."""
+        try:
+            wait_until(
+                lambda: set(_taken.findall(log := self.log())) <= {one or other for one, other in _gone.findall(log)},
+                timeout=timeout, what="empty queue of Postfix",
+            )  # fmt: skip
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\nLog of Postfix:\n{self.log()}") from None
+
+    @property
+    def queue(self) -> Path:
+        """The folder of its queues, such as "hold"."""
+        return self._directory / "spool"
 
     @property
     def master_id(self) -> int:
@@ -241,6 +259,12 @@ def postfix() -> Iterator[Postfix]:
     require(not reason, reason)
     with Postfix("rcpt.test", "second.test", "third.test") as server:
         yield server
+
+
+def knows(parameter: str) -> bool:
+    """Whether the Postfix that is installed has such a parameter."""
+    command = ["postconf", "-d", "-h", parameter]
+    return bool(subprocess.run(command, capture_output=True, env=_environment(), check=False).stdout.strip())
 
 
 def _environment() -> dict[str, str]:

@@ -43,6 +43,8 @@ class RelayFiles:
         self._authority = trustme.CA()
         self.certificate = folder / "server.pem"
         self.key = folder / "server.key"
+        self.authority = folder / "authority.pem"  # of the certificate, for programs that are told whom to trust by a file
+        self._authority.cert_pem.write_to_path(self.authority)
         self.write()
 
     def write(self, *, not_after: datetime | None = None, not_before: datetime | None = None) -> bytes:

@@ -34,6 +34,7 @@ class Fault(Enum):
     """What becomes of a request. In words, because the fault tables show them."""
 
     DELAYED = "delayed"  # `seconds` late, and otherwise as it should be
+    HELD = "held"  # `seconds` late, and not at all when its client is gone by then
     THROTTLED = "503 ServerBusy"  # with Retry-After when the rule has seconds
     TOO_MANY = "429"
     SERVER_ERROR = "500"
@@ -53,7 +54,7 @@ _ANSWERS = {
 
 @dataclass
 class Rule:
-    """A fault for the requests of an operation, of one table, queue or container if `name` says which.
+    """A fault for the requests of an operation, of any if it is empty; of one table, queue or container if `name` says which.
 
     It strikes the `number`-th of them and those that follow, `times` in all; None: all of them. Tries count, so once is what
     a retry gets over. `seconds` is the delay, or what Retry-After says.
@@ -69,7 +70,7 @@ class Rule:
 
     def strikes(self, operation: str, name: str) -> bool:
         """Whether it is about this request, which is counted."""
-        if self.operation != operation or self.name not in ("", name):
+        if self.operation not in ("", operation) or self.name not in ("", name):
             return False
         self.seen += 1
         return self.seen >= self.number and (self.times is None or self.seen < self.number + self.times)
@@ -208,8 +209,10 @@ class StorageProxy:
             case Fault.STALLED:
                 await reader.read(1)  # comes back when the client closes the connection
                 raise _Reset
-            case Fault.DELAYED:
+            case Fault.DELAYED | Fault.HELD:
                 await asyncio.sleep(rule.seconds)
+                if rule.fault is Fault.HELD and (reader.at_eof() or reader.exception()):
+                    raise _Reset
                 return False
             case Fault.THROTTLED | Fault.TOO_MANY | Fault.SERVER_ERROR as fault:
                 writer.write(_refusal(service, *_ANSWERS[fault], retry_after=rule.seconds))

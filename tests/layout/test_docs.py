@@ -20,6 +20,7 @@ from tests.layout.sources import ROOT
 DOCS = ROOT / "docs"
 PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "bench" / "README.md", *sorted(DOCS.rglob("*.md")))
 SENDING_EXAMPLES = ("send.py", "send.mjs", "Send.cs", "Send.java", "send.sh")
+SMTP_EXAMPLES = ("smtp_swaks.sh", "smtp_msmtp.sh", "smtp_send.py", "smtp_send.mjs", "smtp_postfix.sh")
 SOURCE_FOLDERS = (ROOT, ROOT / "email_core", ROOT / "email_core" / "delivery", DOCS / "examples")
 
 
@@ -35,7 +36,11 @@ def without_code(text: str) -> str:
 def anchors(page: Path) -> set[str]:
     """The anchors of the headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", without_code(page.read_text(encoding="utf-8")), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {anchor_of(heading) for heading in headings}
+
+
+def anchor_of(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def section(page: str, heading: str) -> str:
@@ -74,6 +79,16 @@ def test_pages_are_all_reached_from_the_readme() -> None:
     assert [page.name for page in sorted(DOCS.glob("*.md")) if f"docs/{page.name}" not in linked] == []
 
 
+def test_how_to_lists_every_section_of_its_pages() -> None:
+    listed = re.findall(r"\]\((howto/[^)#]+#[^)]+)\)", text_of("docs/howto.md"))
+    pages = {page: without_code(page.read_text(encoding="utf-8")) for page in (DOCS / "howto").glob("*.md")}
+    sections = {page: re.findall(r"^## (.+)$", text, re.MULTILINE) for page, text in pages.items()}
+
+    assert len(sections) > 1
+    assert sorted(listed) == sorted(f"howto/{page.name}#{anchor_of(name)}" for page in sections for name in sections[page])
+    assert [page.name for page, text in pages.items() if not all(f"](#{anchor_of(s)})" in text for s in sections[page])] == []
+
+
 def test_picture_of_the_flow_is_well_formed_and_described() -> None:
     root = ElementTree.parse(DOCS / "flow.svg").getroot()
     names = [element.tag.rpartition("}")[2] for element in root.iter()]
@@ -90,9 +105,10 @@ def test_readme_shows_the_example_as_it_is(name: str) -> None:
     assert shown == [(DOCS / "examples" / name).read_text(encoding="utf-8").rstrip("\n")]
 
 
-@pytest.mark.parametrize("name", ["administer.py", "watch_domain.py"])
+@pytest.mark.parametrize("name", ["administer.py", "watch_domain.py", *SMTP_EXAMPLES])
 def test_howto_shows_the_example_as_it_is(name: str) -> None:
-    shown = re.findall(rf"<!-- docs/examples/{re.escape(name)} -->\n```\w+\n(.*?)\n```", text_of("docs/howto.md"), re.DOTALL)
+    text = text_of(f"docs/howto/{'smtp' if name in SMTP_EXAMPLES else 'administer'}.md")
+    shown = re.findall(rf"<!-- docs/examples/{re.escape(name)} -->\n```\w+\n(.*?)\n```", text, re.DOTALL)
 
     assert shown == [(DOCS / "examples" / name).read_text(encoding="utf-8").rstrip("\n")]
 
@@ -188,7 +204,7 @@ def test_states_of_operations_and_recipients_are_in_the_docs() -> None:
 
 
 def test_test_recipients_are_those_of_the_simulator() -> None:
-    table = section("docs/howto.md", "Make a send fail on purpose")
+    table = section("docs/howto/local.md", "Make a send fail on purpose")
     listed = [name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)@`", row)]
 
     assert sorted(listed) == sorted(simulator._REPLIES)
@@ -197,7 +213,7 @@ def test_test_recipients_are_those_of_the_simulator() -> None:
 def test_events_of_the_mail_log_are_in_the_docs() -> None:
     source = Path(maillog.__file__).read_text(encoding="utf-8")
     events = set(re.findall(r'_write\(\s*logging\.\w+,\s*"([\w-]+)"', source)) | {"fault"}
-    rows = re.findall(r"^\| (`.*?) \|", section("docs/howto.md", "Read the mail log"), re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \|", section("docs/howto/operate.md", "Read the mail log"), re.MULTILINE)
 
     assert {event for row in rows for event in re.findall(r"`([\w-]+)`", row)} == events
 

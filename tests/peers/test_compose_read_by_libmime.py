@@ -13,6 +13,8 @@ import pytest
 
 from email_core.message.compose import compose
 from email_core.message.draft import Draft
+from email_core.message.mime_intake import Arrival, read_message
+from email_core.message.seven_bit import in_seven_bits
 from tests.kit.drafts import DATE, MESSAGE_ID, a_draft, an_address, an_attachment
 from tests.kit.peers import require
 
@@ -65,9 +67,13 @@ BODIES = [
 
 
 def read_by_libmime(drafts: list[Draft]) -> list[dict[str, Any]]:
+    return read_messages([compose(draft, message_id=MESSAGE_ID, date=DATE) for draft in drafts])
+
+
+def read_messages(sources: list[bytes]) -> list[dict[str, Any]]:
     require(shutil.which("node"), "Node is not installed")
     require((ROOT / "node_modules" / "libmime").is_dir(), "libmime is not installed: npm ci")
-    messages = [base64.b64encode(compose(draft, message_id=MESSAGE_ID, date=DATE)).decode() for draft in drafts]
+    messages = [base64.b64encode(source).decode() for source in sources]
     done = subprocess.run(
         ["node", str(SCRIPT)], input=json.dumps(messages).encode(), capture_output=True, timeout=60, check=False
     )
@@ -118,3 +124,35 @@ def test_texts_are_read_with_their_content() -> None:
         assert [part["type"] for part in entity["parts"]] == ["text/plain", "text/html"]
         for part, text in zip(entity["parts"], (draft.text, draft.html), strict=True):
             assert content(part).decode().replace("\r\n", "\n").rstrip("\n") == str(text).rstrip("\n")
+
+
+def quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def test_raw_utf8_of_a_program_is_read_as_it_was_written() -> None:
+    """By SMTP without SMTPUTF8: subjects and names as a script writes them, and file names of parts."""
+    arrival = Arrival(an_address("jane@example.org"), "op-1", "relay.example.net", DATE)
+    subjects = [text for text in TEXTS if not text.isascii()] + ["Grüße  aus\r\n Köln"]
+    names = [name for name in NAMES if not name.isascii()] + ['Jörg "der Chef", Müller']
+    files = [name for name in FILES if not name.isascii()] + ["Grüße; aus Köln.pdf"]
+    cases = [(subject, name, file) for subject in subjects for name in names for file in files]
+    made = []
+    for subject, name, file in cases:
+        mailbox = f"{quoted(name)} <jane@example.org>"
+        raw = (
+            f"From: {mailbox}\r\nTo: joe@example.org,\r\n\t{mailbox}\r\nCc: {mailbox}\r\nReply-To: {mailbox}\r\n"
+            f"Subject: {subject}\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+            f"--b\r\nContent-Type: application/pdf; name={quoted(file)}\r\nContent-Transfer-Encoding: base64\r\n"
+            f"Content-Disposition: attachment; filename={quoted(file)}\r\n\r\nJVBERg==\r\n--b--\r\n"
+        )
+        made.append(in_seven_bits(read_message(raw.encode(), arrival).message))
+
+    assert all(message.isascii() for message in made)
+    for (subject, name, file), entity in zip(cases, read_messages(made), strict=True):
+        assert entity["subject"] == subject.replace("\r\n", "").strip()
+        mailbox = [name, "jane@example.org"]
+        assert [entity[field] for field in ("from", "cc", "reply-to")] == [[mailbox]] * 3
+        assert entity["to"] == [["", "joe@example.org"], mailbox]
+        [part] = entity["parts"]
+        assert (part["name"], content(part)) == (file, b"%PDF")

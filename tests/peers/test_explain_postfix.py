@@ -113,7 +113,7 @@ async def test_explanation_unknown_user_says_that_the_address_is_wrong_and_what_
     told = words(story)
     assert "(MX): mx.rcpt.test at 127.0.0.2, preference 10" in told
     assert "Encrypted with TLSv1." in told
-    assert "We named the recipient: RCPT TO:<nobody@rcpt.test> -> 550 5.1.1" in told
+    assert "We named the recipient: RCPT TO:<nobody@rcpt.test> ORCPT=rfc822;nobody@rcpt.test -> 550 5.1.1" in told
     assert "class invalid_recipient (there is no such mailbox). nobody@rcpt.test: refused for good." in told
 
 

@@ -69,6 +69,8 @@ def test_reason_that_quotes_an_address_shows_it_masked(caplog: pytest.LogCapture
 
 def test_text_with_addresses_is_masked_as_the_log_masks_it() -> None:
     assert maillog.masked_within("RCPT TO:<ann@fabrikam.test> -> 250 ok") == "RCPT TO:<a***@fabrikam.test> -> 250 ok"
+    for orcpt in ("rfc822;ann+2Bx@fabrikam.test", "utf-8;a\\x{FC}n@fabrikam.test"):
+        assert maillog.masked_within(f"<> ORCPT={orcpt}") == f"<> ORCPT={orcpt.partition(';')[0]};a***@fabrikam.test"
     maillog.configure(full_addresses=True)
     assert maillog.masked_within("RCPT TO:<ann@fabrikam.test>") == "RCPT TO:<ann@fabrikam.test>"
 

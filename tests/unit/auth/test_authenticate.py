@@ -89,10 +89,12 @@ async def test_bearer_of_another_scheme_or_nothing_is_refused(door: Door, author
 @pytest.mark.parametrize("version", [1, 2])
 async def test_token_of_an_application_names_it_with_its_roles(issuer: TokenIssuer, door: Door, version: int) -> None:
     application, object_id = str(uuid.uuid4()), str(uuid.uuid4())
-    token = issuer.token(version=version, application=application, oid=object_id, roles=["Sender"])
+    expires = int(time.time()) + 1800
+    token = issuer.token(version=version, application=application, oid=object_id, roles=["Sender"], exp=expires)
     assert await door.take(token) == Principal(
-        PrincipalKind.APPLICATION, name=application, object_id=object_id, tenant=issuer.tenant, grants=(Grant(Role.SENDER),)
-    )
+        PrincipalKind.APPLICATION, name=application, object_id=object_id, tenant=issuer.tenant, grants=(Grant(Role.SENDER),),
+        expires=expires,
+    )  # fmt: skip
 
 
 async def test_token_without_idtyp_whose_subject_is_the_application_itself_is_one_of_an_application(

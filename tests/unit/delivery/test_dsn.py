@@ -177,12 +177,21 @@ def test_report_returns_a_header_of_eight_bits_in_seven() -> None:
     ]
 
 
-def test_report_returns_a_message_of_eight_bits_as_it_is() -> None:
+def test_report_returns_a_message_of_eight_bits_in_seven() -> None:
     original = "Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nGrüße\r\n".encode()
     composed = compose_report(replace(REPORT, original=original, full=True))
+    returned = part_of(email.message_from_bytes(composed, policy=email.policy.default), 2)
 
-    assert original in composed
-    assert composed.count(b"Content-Transfer-Encoding: 8bit\r\n") == 2  # of the part and of what holds it
+    assert composed.isascii()
+    assert cast("list[Any]", returned.get_payload())[0].get_content().splitlines() == ["Grüße"]
+
+
+def test_report_of_eight_bits_that_others_signed_returns_the_header_by_ret_full() -> None:
+    original = "DKIM-Signature: v=1\r\nSubject: x\r\n\r\nGrüße\r\n".encode()
+    composed = compose_report(replace(REPORT, original=original, full=True))
+
+    assert composed.isascii()
+    assert b"DKIM-Signature: v=1\r\nSubject: x\r\n" in composed and b"rfc822-headers" in composed
 
 
 def test_report_about_an_address_outside_of_ascii_has_the_form_of_rfc_6533() -> None:

@@ -100,6 +100,15 @@ def test_recipients_that_ended_at_one_time_are_one_notification_and_keep_it() ->
     assert before[0].operation_id == after[0].operation_id != after[1].operation_id
 
 
+def test_success_is_not_told_again_when_one_of_its_recipients_bounces_late() -> None:
+    both = [an_entry("Delivered", "a", notify="SUCCESS,FAILURE"), an_entry("Delivered", "b", notify="SUCCESS,FAILURE")]
+    before = due_notifications(a_row(*both), now=AT)
+    late = due_notifications(a_row(replace(both[0], status=RecipientStatus.BOUNCED, at=AT + 60), both[1]), now=AT + 60)
+
+    assert [str(each.action) for each in late] == ["failed", "relayed"]
+    assert late[1].operation_id == before[0].operation_id
+
+
 def test_notification_has_another_name_for_each_envelope_action_and_message() -> None:
     entry = an_entry()
     rows = [a_row(entry), a_row(entry, name="envelope:001"), replace(a_row(entry), message="svc:other")]

@@ -13,7 +13,7 @@ from email_core.delivery.returned import MOST_REPORTS, Change, after_feedback, a
 from email_core.delivery.rows import MessageFacts, SpooledRow
 from email_core.delivery.status_report import Action, RecipientReport
 from email_core.message.status import RecipientStatus
-from tests.unit.delivery.bounce_texts import dsn
+from tests.unit.delivery.bounce_texts import CASES, dsn
 
 NOW = 1_800_000_000.0
 FACTS = MessageFacts(NOW, NOW + 3600, "http", "news@contoso.test", "/subscriptions/s/x/domains/contoso.test", 1000, "hash")
@@ -80,7 +80,60 @@ def test_recipient_that_is_not_delivered_stays_what_it_is(status: RecipientStatu
 def test_recipient_is_found_without_case_by_the_original_or_the_final_address() -> None:
     for named in (replace(GONE, final="ANN@Fabrikam.TEST"), replace(GONE, final="x@y.test", original="Ann@fabrikam.test")):
         change = after_report(row(BOB, ANN), report(named), now=NOW)
-        assert [(entry.address, entry.hard_bounce) for entry in change.entries] == [(ANN.address, True)]
+        assert [entry.address for entry in change.entries] == [ANN.address]
+
+
+def test_bounce_of_an_envelope_with_another_recipient_that_could_have_written_it_suppresses_nobody() -> None:
+    alone, among = (after_report(row(*entries), report(GONE), now=NOW) for entries in ((ANN,), (BOB, ANN)))
+    assert [(entry.address, entry.hard_bounce) for entry in alone.entries] == [(ANN.address, True)]
+    assert [(entry.address, entry.hard_bounce) for entry in among.entries] == [(ANN.address, False)]
+    assert [change.events[0].facts["shared"] for change in (alone, among)] == [False, True]
+
+
+def test_report_about_one_of_two_mailboxes_that_folding_makes_one_is_about_that_one() -> None:
+    sharp, plain = replace(ANN, address="straße@fabrikam.test"), replace(ANN, address="strasse@fabrikam.test")
+    change = after_report(row(sharp, plain), report(replace(GONE, final="STRASSE@fabrikam.test")), now=NOW)
+    assert [entry.address for entry in change.entries] == [plain.address]
+
+
+@pytest.mark.parametrize(
+    ("final", "bounced"), [(BOB.address, [BOB.address]), ("bob@inside.fabrikam.test", []), ("ann@private.test", []), ("", [])]
+)
+def test_orcpt_that_names_another_recipient_does_not_make_that_one_bounce(final: str, bounced: list[str]) -> None:
+    bob = replace(BOB, orcpt=f"rfc822;{ANN.address}")  # by a client that wants Ann to get no mail any more
+    said = replace(GONE, original=ANN.address, final=final)
+    for entries in ((ANN, bob), (bob, ANN)):
+        change = after_report(row(*entries), report(said), now=NOW)
+        assert [entry.address for entry in change.entries] == bounced  # both went out with that ORCPT: nobody can tell
+        assert [event.kind for event in change.events] == ["returned" if bounced else "reported"]
+
+
+def test_report_with_an_orcpt_that_several_went_out_with_is_about_none_of_them() -> None:
+    ann, bob = (replace(entry, orcpt="rfc822;staff@contoso.test") for entry in (ANN, BOB))
+    said = replace(GONE, original="Staff@contoso.test", final="ann@private.test")
+    assert after_report(row(ann, bob), report(said), now=NOW).entries == ()
+    [entry] = after_report(row(ann, BOB), report(said), now=NOW).entries
+    assert entry.address == ANN.address
+
+
+def test_forwarded_mail_to_one_of_several_is_known_by_the_orcpt_of_ours() -> None:
+    said = replace(GONE, original=BOB.address, final="bob@private.test")
+    [entry] = after_report(row(ANN, BOB), report(said), now=NOW).entries
+    assert (entry.address, entry.status, entry.hard_bounce) == (BOB.address, "Bounced", False)
+
+
+@pytest.mark.parametrize(
+    ("final", "hard"),
+    [
+        ("info@fabrikam.test", True), ("ann@mailhost.fabrikam.test", True), ("", True),
+        ("ann.private@else.test", False), ("ann@notfabrikam.test", False), ("ann@fabrikam.test.else.test", False),
+    ],
+)  # fmt: skip
+def test_original_address_says_that_it_is_gone_unless_the_mail_was_forwarded_elsewhere(final: str, hard: bool) -> None:
+    for entry in (ANN, replace(ANN, orcpt=f"rfc822;{ANN.address}")):
+        said = replace(GONE, original=ANN.address, final=final)
+        [bounced] = after_report(row(entry), report(said), now=NOW).entries
+        assert (bounced.status, bounced.hard_bounce) == ("Bounced", hard)
 
 
 def test_report_about_nobody_of_several_recipients_changes_nothing() -> None:
@@ -103,6 +156,51 @@ def test_report_in_words_is_about_the_recipient_that_stands_in_it() -> None:
 def test_forwarded_mail_that_came_back_bounces_and_says_nothing_of_the_address() -> None:
     change = after_report(row(ANN), report(replace(GONE, final="ann.private@else.test")), now=NOW)
     assert [(entry.address, entry.status, entry.hard_bounce) for entry in change.entries] == [(ANN.address, "Bounced", False)]
+
+
+def test_report_in_words_that_names_only_others_says_nothing_of_the_address() -> None:
+    forwarded = replace(GONE, final="", mentioned=("ann.private@else.test",))
+    change = after_report(row(ANN), report(forwarded), now=NOW)
+    assert [(entry.address, entry.status, entry.hard_bounce) for entry in change.entries] == [(ANN.address, "Bounced", False)]
+
+
+@pytest.mark.parametrize(
+    ("form", "bounce_class", "hard"),
+    [
+        ("postfix", "invalid_recipient", True),
+        ("yandex", "invalid_recipient", True),  # 5.7.1, and says that there is no such user
+        ("qmail-local", "invalid_recipient", True),
+        ("gmail", "invalid_recipient", True),
+        ("dovecot-quota", "mailbox_full", False),
+        ("qmail-quota", "mailbox_full", False),
+        ("gmail-over-quota", "mailbox_full", False),
+        ("proofpoint-essentials", "policy_content", False),  # 5.7.1 Message blocked due to the policy
+        ("mimecast", "policy_content", False),
+        ("hotmail-old", "policy_content", False),  # 5.7.1 without a word
+        ("office-365-access-denied", "relay_denied", False),
+        ("postfix-expired", "network", False),
+        ("forwarded-to-another-address", "inactive_mailbox", False),
+    ],
+)
+def test_late_bounce_suppresses_only_for_what_is_said_of_the_address(form: str, bounce_class: str, hard: bool) -> None:
+    [entry] = after_report(row(ANN), read_bounce(CASES[form].raw.encode()), now=NOW).entries
+    assert (entry.status, entry.bounce_class, entry.hard_bounce) == ("Bounced", bounce_class, hard)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "550 5.7.1 Unauthenticated email from contoso.test is not accepted due to domain's DMARC policy",
+        "554 5.7.1 Message rejected as spam by content filtering",
+        "550 5.7.350 Remote server returned message detected as spam",
+        "550 5.7.26 This mail has been blocked because the sender is unauthenticated",
+        "550 5.7.1 Service unavailable; client [192.0.2.9] blocked using zen.spamhaus.org",
+    ],
+)
+def test_late_bounce_for_a_policy_suppresses_nobody(said: str) -> None:
+    fields = f"Final-Recipient: rfc822; {ANN.address}\nAction: failed\nStatus: 5.7.1\nDiagnostic-Code: smtp; {said}"
+    [entry] = after_report(row(ANN), read_bounce(dsn(fields).encode()), now=NOW).entries
+    assert (entry.status, entry.hard_bounce) == ("Bounced", False)
 
 
 def test_suppressed_recipient_is_nobody_that_a_report_can_mean() -> None:

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from email_core.delivery.verp import VerpToken, make_reverse_path, read_reverse_path
+from email_core.delivery.verp import (
+    VerpToken,
+    make_feedback_id,
+    make_reverse_path,
+    read_feedback_token,
+    read_reverse_path,
+)
 
 KEYS = {"a": b"first key", "b": b"second key"}
 OPERATION = "6f0b8f1e-2d9e-4f57-9a3c-0c6a5b2f7e11"
@@ -73,3 +79,22 @@ def test_text_that_is_no_reverse_path_of_ours_is_none(text: str) -> None:
 def test_part_that_does_not_fit_its_place_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         path(**changes)
+
+
+def test_feedback_id_has_four_parts_and_its_token_reads_back() -> None:
+    made = make_feedback_id(service_key="abcde23456", operation_id=OPERATION, stream="smtp", key_id="a", key=KEYS["a"])
+    token, *rest = made.split(":")
+
+    assert rest == ["abcde23456", "smtp", "postrider"]
+    assert read_feedback_token(token, KEYS) == read_feedback_token(token.upper(), KEYS) == VerpToken("abcde23456", OPERATION, 0)
+    assert read_feedback_token(token, {"a": KEYS["b"]}) is None
+    assert read_feedback_token(path().partition("@")[0], KEYS) == VerpToken("abcde23456", OPERATION, 0)
+
+
+def test_feedback_id_opens_no_reverse_path() -> None:
+    # It stands in the header, which goes wherever the mail is forwarded to.
+    made = make_feedback_id(service_key="abcde23456", operation_id=OPERATION, stream="smtp", key_id="a", key=KEYS["a"])
+    token = made.partition(":")[0]
+
+    assert read_reverse_path(f"{token}@bounce.postrider.test", KEYS) is None
+    assert read_reverse_path(f"b{token[1:]}@bounce.postrider.test", KEYS) is None

@@ -118,6 +118,25 @@ def test_record_that_is_not_required_pauses_nothing_however_long_it_is_lost() ->
     assert (outcome.document.lost, outcome.document.paused_since, outcome.missed_since) == (("DMARC",), 0.0, 0.0)
 
 
+@pytest.mark.parametrize(("active", "kind", "paused"), [(1, "DKIM2", False), (2, "DKIM", False), (1, "DKIM", True)])
+@pytest.mark.parametrize("stage", ["", "seen", "retiring"])
+def test_keys_that_stand_by_pause_nothing_however_long_they_are_lost(active: int, kind: str, paused: bool, stage: str) -> None:
+    domain = domain_with(lost={kind: NOW - 10 * GRACE}, due=NOW)
+    for selector in domain.selectors:
+        selector.active = selector.slot == active
+    if stage:
+        domain.rotation = RotationDocument(run="r", stage=stage, to_slot=3 - active, started_at=NOW, stage_since=NOW)
+    outcome = look(domain, **{kind: GONE})
+
+    assert (outcome.document.lost, outcome.paused, bool(outcome.missed_since)) == ((kind,), paused, paused)
+
+
+def test_sending_that_was_paused_for_keys_that_stand_by_goes_on() -> None:
+    outcome = look(domain_with(lost={"DKIM2": NOW - 2 * GRACE}, paused_since=NOW - GRACE, due=NOW), DKIM2=GONE)
+
+    assert (outcome.resumed, outcome.document.paused_since, outcome.document.lost) == (True, 0.0, ("DKIM2",))
+
+
 def test_record_that_was_never_verified_is_none_that_can_be_lost() -> None:
     domain = domain_with()
     domain.verification_states["DMARC"] = StateDocument(status=Status.IN_PROGRESS, run="r")

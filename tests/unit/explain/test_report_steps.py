@@ -27,7 +27,8 @@ from email_core.explain.steps import step
         (
             "complaint",
             {"recipients": ["a@b.test"], "feedback": "abuse", "by": "b.test"},
-            "A feedback report by b.test about the mail to a@b.test: the recipient called it spam.",
+            "A feedback report by b.test about the mail to a@b.test: the recipient called it spam."
+            " More mail there is held back for a time.",
         ),
         (
             "complaint",

@@ -122,6 +122,14 @@ def test_bootstrap_installs_again_what_has_changed(postrider: Bootstrap, changed
     assert postrider("up") == []
 
 
+def test_bootstrap_keeps_the_peers_of_the_tests_when_the_lock_changes(postrider: Bootstrap) -> None:
+    postrider("test")
+    with (postrider.folder / "package-lock.json").open("a") as file:
+        file.write("\n")
+    assert postrider("up") == ["ci --silent"]
+    assert postrider("test") == []
+
+
 def test_bootstrap_installation_that_failed_is_tried_again(postrider: Bootstrap, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(command: list[Any], hint: str) -> None:
         postrider._run(command, hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -123,3 +124,24 @@ def test_banner_of_a_route_shows_no_password() -> None:
     assert "smarthost://mail.contoso.test:587, mx" in text
     assert "hunter2" not in text
     assert "outbox" not in text
+
+
+RUN = "import sys, local.cli; sys.exit(local.cli.main(sys.argv[1:]))"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-I", "-S", str(ROOT / "postrider"), "--help"], ["-c", RUN, "explain", "--reply", "550 5.1.1 no such user"]],
+    ids=["help", "command"],
+)
+def test_command_whose_reader_has_gone_ends_quietly(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    # Without a buffer argparse itself passes over the fault.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, *arguments]
+    try:
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT, env=environment)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")

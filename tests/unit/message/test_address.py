@@ -184,6 +184,12 @@ def test_key_of_addresses_that_differ_by_case_is_equal() -> None:
     assert parse_address("STRASSE@example.org").key == parse_address("straße@example.org").key
 
 
+def test_mailbox_tells_apart_what_a_receiver_may_and_case_it_does_not() -> None:
+    assert parse_address("Jane@Example.org").mailbox == parse_address("jane@EXAMPLE.ORG").mailbox == "jane@example.org"
+    assert parse_address("JÖRG@example.org").mailbox == parse_address("jörg@example.org").mailbox
+    assert parse_address("STRASSE@example.org").mailbox != parse_address("straße@example.org").mailbox
+
+
 def test_key_leaves_the_display_name_out() -> None:
     assert parse_address("jane@example.org", "Jane").key == parse_address("jane@example.org").key
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from email_core.delivery.status_report import typed_address
 from email_core.message.dsn_options import (
     MessageOptions,
     RecipientOptions,
@@ -89,6 +90,7 @@ def test_option_of_mail_that_is_wrong_is_refused_by_name(parameters: list[str], 
         ("ORCPT=rfc822;x+0D+0ARCPT", "ORCPT has a character"),
         ("ORCPT=rfc822;x y", "ORCPT is not xtext"),
         ("ORCPT=rfc822;\\x{E9}@example.com", "ORCPT has embedded Unicode"),
+        ("ORCPT=rfc822;é@example.com", "ORCPT is not xtext"),
     ],
     ids=lambda value: value[:40],
 )
@@ -112,6 +114,41 @@ def test_xtext_of_an_address_outside_of_ascii_is_ascii() -> None:
     assert encode_xtext("é@example.com") == "\\x{E9}@example.com"
 
 
+def test_orcpt_in_utf8_is_kept_in_its_form_for_ascii() -> None:
+    options = read_recipient_options(["ORCPT=utf-8;gr\u00fc+2Bx@example.com"])
+
+    assert options.orcpt == "utf-8;gr\\x{FC}+x@example.com"
+    # RFC 6533 section 3: `+` and `=` have this form, too, in a utf-8-addr-xtext.
+    assert rcpt_parameters(options) == ["ORCPT=utf-8;gr\\x{FC}\\x{2B}x@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("address", "sent"),
+    [
+        ("ann@example.com", ["ORCPT=rfc822;ann@example.com"]),
+        ("ann+a=b@example.com", ["ORCPT=rfc822;ann+2Ba+3Db@example.com"]),
+        ("gr\u00fc+\u4e2d=\U0001f4e7@example.com", ["ORCPT=utf-8;gr\\x{FC}\\x{2B}\\x{4E2D}\\x{3D}\\x{1F4E7}@example.com"]),
+        ("x" * 488 + "@a.bc", ["ORCPT=rfc822;" + "x" * 488 + "@a.bc"]),  # RFC 3461 section 4.2: 500 characters
+        ("x" * 489 + "@a.bc", []),
+        ("\u00fc" * 32 + "@" + "a" * 63 + ".test", ["ORCPT=utf-8;" + "\\x{FC}" * 32 + "@" + "a" * 63 + ".test"]),
+        ("", []),
+    ],
+    ids=["ascii", "xtext", "utf8", "longest", "too-long", "long-utf8", "none"],
+)
+def test_orcpt_of_ours_names_the_recipient_that_the_client_gave_none_for(address: str, sent: list[str]) -> None:
+    assert rcpt_parameters(RecipientOptions(), address) == sent
+    given = RecipientOptions(orcpt="rfc822;list@example.com")
+    assert rcpt_parameters(given, address) == ["ORCPT=rfc822;list@example.com"]
+    if sent:
+        back = typed_address(read_recipient_options(sent).orcpt)
+        assert back == (address if len(address) < 254 else "")
+
+
+def test_orcpt_that_is_too_long_for_its_form_in_ascii_is_left_out() -> None:
+    options = read_recipient_options(["ORCPT=utf-8;" + "\u00fc" * 100 + "@example.com"])
+    assert rcpt_parameters(options, "ann@example.com") == []  # and is no other one: it was given
+
+
 def test_notify_is_written_in_one_order() -> None:
     assert notify_text(frozenset(("DELAY", "SUCCESS"))) == "SUCCESS,DELAY"
     assert notify_text(frozenset(("NEVER",))) == "NEVER"
@@ -133,6 +170,7 @@ def test_failure_is_always_asked_of_the_next_server(asked: str, sent: list[str])
     assert rcpt_parameters(RecipientOptions(notify_of(asked))) == sent
 
 
-def test_options_of_mail_go_on_as_they_came() -> None:
-    assert mail_parameters(MessageOptions()) == []
+def test_header_is_asked_of_the_next_server_whatever_the_client_said() -> None:
+    assert mail_parameters(MessageOptions()) == ["RET=HDRS"]
     assert mail_parameters(MessageOptions("HDRS", "a b+c")) == ["RET=HDRS", "ENVID=a+20b+2Bc"]
+    assert mail_parameters(MessageOptions("FULL")) == ["RET=HDRS"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from email_core.message.seven_bit import in_seven_bits
+from email_core.message.seven_bit import MAX_PART_FIELDS, in_seven_bits
 
 FROM = b"From: a@example.com\r\n"
 MIME = b"MIME-Version: 1.0\r\n"
@@ -87,6 +87,27 @@ def test_parts_are_encoded_where_they_need_it_and_nothing_else_changes() -> None
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("body", ["Gr\u00fc\u00dfe\r\n", "JVBERi0xLjcK\r\n"], ids=["8-bit body", "ascii body"])
+def test_file_names_in_raw_utf8_are_encoded_and_read_the_same(body: str) -> None:
+    part = (
+        'Content-Disposition: attachment; filename="Übersicht März.pdf"\r\n'
+        'Content-Type: application/pdf;\r\n\tname="Übersicht März.pdf"\r\nContent-Description: Die Übersicht\r\n'
+    )
+    message = (
+        f'From: a@example.com\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\n\r\nx\r\n'
+        f"--b\r\n{part}\r\n{body}--b\r\nContent-Type: multipart/related; boundary=c; x=ü\r\n\r\n"
+        f"--c\r\n{part}\r\n{body}--c--\r\n--b--\r\n"
+    ).encode()
+    made = in_seven_bits(message)
+
+    assert made.isascii()
+    assert leaves(made) == leaves(message)
+    found = [each for each in parsed(made).walk() if each.get_filename()]
+    assert [each.get_filename() for each in found] == ["Übersicht März.pdf"] * 2
+    assert [each["Content-Type"].params["name"] for each in found] == ["Übersicht März.pdf"] * 2
+    assert [each["Content-Description"] for each in found] == ["Die Übersicht"] * 2
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -95,13 +116,20 @@ def test_parts_are_encoded_where_they_need_it_and_nothing_else_changes() -> None
         FROM + "Subject: ü\r\n\r\nü\r\n".encode(),
         FROM + b'Content-Type: multipart/signed; boundary="b"\r\n\r\n--b\r\n\r\n\xc3\xbc\r\n--b--\r\n',
         FROM + b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n\xc3\xbc\r\n--b\r\n\r\nx\r\n--b--\r\n',
-        FROM + b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nX: \xc3\xbc\r\n\r\nx\r\n--b--\r\n',
+        FROM + b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nX: \xfc\r\n\r\nx\r\n--b--\r\n',
+        FROM + b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nContent-ID: <\xc3\xbc@x>\r\n\r\nx\r\n--b--\r\n',
+        FROM + b'Content-Type: multipart/signed; boundary="b"\r\n\r\n--b\r\nX: \xc3\xbc\r\n\r\nx\r\n--b--\r\n',
+        FROM + b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n'
+        + (b"--b\r\nX: " + b"\xc3\xbc" * 450 + b"\r\n\r\nx\r\n") * (MAX_PART_FIELDS // 900 + 1) + b"--b--\r\n",
         FROM + b"Content-Transfer-Encoding: base64\r\n\r\n\xc3\xbc\r\n",
         FROM + b"Content-Type: multipart/mixed\r\n\r\n\xc3\xbc\r\n",
         FROM + b"Content-Type: message/partial\r\n\r\n\xc3\xbc\r\n",
     ],
-    ids=["dkim", "arc", "utf8-header", "signed", "preamble", "part-header", "mislabelled", "no-boundary", "partial"],
-)
+    ids=[
+         "dkim", "arc", "utf8-header", "signed", "preamble", "latin-1-in-a-part", "id-of-a-part",
+         "part-header-that-is-signed", "much-in-headers-of-parts", "mislabelled", "no-boundary", "partial",
+    ],
+)  # fmt: skip
 def test_message_that_has_no_clean_conversion_is_left_as_it_is(message: bytes) -> None:
     assert in_seven_bits(message) == message
 

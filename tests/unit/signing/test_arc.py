@@ -18,7 +18,15 @@ from email_core.signing.arc import ChainResult, ChainState, read_chain, seal, se
 from email_core.signing.dkim import SigningError, SigningKey, sign
 from email_core.signing.foreign_dkim import dkim_questions, verify_dkim
 from email_core.signing.key_record import KeyRecordError, KeyRecords, published_key
-from email_core.signing.verification import MOST_FIELDS, MOST_HEADER_BYTES, NotVerifiable, Verdict, read_message
+from email_core.signing.verification import (
+    MOST_FIELDS,
+    MOST_HEADER_BYTES,
+    NotVerifiable,
+    Verdict,
+    header_digest,
+    read_message,
+    read_signature,
+)
 from tests.unit.signing.oracle import (
     BOTH_KEYS,
     DOMAIN,
@@ -311,6 +319,7 @@ HOSTILE_SIGNATURES = {
     "folds-in-b": b" v=1; b=" + b"\r\n " * 2600 + b"!",
     "many-b": b" v=1; bh=x; " + b" b" * 3900,
     "many-names": b" v=1; h=from" + b":x" * 3900,
+    "names-that-are-not-there": b" v=1; h=from" + b"".join(b":y%d" % number for number in range(290)),
     "colons-and-spaces": b" v=1; h=from" + b" " * 7000 + b":x",
     "tags": b" " + b"".join(b"t%d=;" % number for number in range(1000)),
     "endless": b" v=1; b=" + b"A" * 20_000,
@@ -366,3 +375,22 @@ def pem_of(key: SigningKey) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     return key.private_key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+
+def test_fields_are_chosen_from_the_bottom_and_looked_at_once() -> None:
+    looks = 0
+
+    class Name(bytes):
+        def lower(self) -> bytes:
+            nonlocal looks
+            looks += 1
+            return super().lower()
+
+    fields = [(Name(b"X-%d" % (number % 500)), b" %d\r\n" % number) for number in range(1000)]
+    signature = read_signature((b"DKIM-Signature", b" v=1; b=AAAA\r\n"))
+    names = [b"x-7", b"x-8", b"x-7", b"x-7", *(b"y-%d" % number for number in range(200))]
+
+    digest = header_digest(fields, names, signature)
+
+    assert digest == header_digest([fields[7], fields[508], fields[507]], [b"x-7", b"x-8", b"x-7"], signature)
+    assert looks <= 2 * len(fields)

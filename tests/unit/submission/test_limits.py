@@ -17,7 +17,7 @@ from email_core.domains.sending import CommunicationService, SendingDomain
 from email_core.errors import LimitReached, LimitTooSmall, StorageUnavailable
 from email_core.storage import Tables
 from email_core.submission.blocks import POLICIES, clean, scope_partition, window_row
-from email_core.submission.limits import SECONDS, scopes_of
+from email_core.submission.limits import SECONDS, Credential, scopes_of
 from tests.kit.simulated_storage import FaultMix, Outage
 from tests.kit.virtual_time import BEGINNING, run_virtually
 from tests.unit.submission.counting import World, admitted, scope
@@ -288,3 +288,11 @@ def test_scopes_are_those_that_have_limits() -> None:
     assert [each.text for each in found] == ["domain contoso.test", "communication service mail", "access key Web"]
     assert [each.key for each in found][1:] == ["service:abc", "key:abc:web"]
     assert len(found[0].key) < 50
+
+
+def test_scope_of_an_smtp_user_is_named_as_one_and_is_not_that_of_a_key() -> None:
+    service, domain = CommunicationService("/s", "abc", "", "", (), ()), SendingDomain("/d", "", False, True, "", {}, ())
+    kinds = (Credential.SMTP_USERNAME, Credential.ACCESS_KEY)
+    user, key = (scopes_of(service, domain, "res/1", (Limit("messages", "minute", 1),), kind=kind)[0] for kind in kinds)
+    assert (user.text, key.text) == ("SMTP username res/1", "access key res/1")
+    assert user.key != key.key and "/" not in user.key

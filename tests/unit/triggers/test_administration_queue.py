@@ -12,6 +12,8 @@ import msgspec
 import pytest
 
 from email_core.administration import work as tasks
+from email_core.delivery.spool import SpoolItem
+from email_core.domains.tasks import decode_task
 from email_core.errors import StorageRefused, StorageUnavailable
 from email_core.triggers import queues
 
@@ -55,7 +57,51 @@ async def test_task_that_storage_keeps_from_being_done_is_put_back_and_keeps_its
     monkeypatch.setattr(tasks, "work", failing)
     kept = FakeQueues()
     await functions(kept)["administration"](message(TASK, tries=7))
-    assert kept.put == [("administration", TASK, queues.POSTPONED_SECONDS)]
+    [(queue, text, delay)] = kept.put
+    assert (queue, decode_task(text), delay) == ("administration", decode_task(TASK), queues.POSTPONED_SECONDS)
+
+
+async def test_task_that_storage_refuses_for_good_waits_longer_each_time_and_is_given_up_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = StorageRefused("merge", 403, "Forbidden", "no role")
+
+    async def failing(admin: object, text: str) -> None:
+        assert decode_task(text) == decode_task(TASK)
+        raise refused
+
+    monkeypatch.setattr(tasks, "work", failing)
+    kept = FakeQueues()
+    work, text = functions(kept)["administration"], TASK
+    for _ in range(queues.MOST_POSTPONED):
+        await work(message(text))
+        text = kept.put[-1][1]
+    delays = [delay for _, _, delay in kept.put]
+    assert delays[:4] == [60.0, 120.0, 240.0, 480.0]
+    assert set(delays[6:]) == {queues.LONGEST_POSTPONED}
+    for tries in (1, 2):  # the host's tries
+        with pytest.raises(StorageRefused):
+            await work(message(text, tries))
+    assert len(kept.put) == queues.MOST_POSTPONED
+
+
+async def test_notice_that_storage_refuses_waits_longer_each_time_and_is_never_lost() -> None:
+    item, worked = SpoolItem("service:operation", "envelope:001", 3), []
+
+    class Refusing:
+        async def work(self, given: SpoolItem) -> None:
+            worked.append(given)
+            raise StorageUnavailable("away")
+
+    kept = FakeQueues()
+    services: Any = SimpleNamespace(storage=SimpleNamespace(queues=kept), notifier=Refusing())
+    text = item.encode()
+    for _ in range(2 * queues.MOST_POSTPONED):
+        await queues.notify(services, text)
+        text = kept.put[-1][1]
+    assert worked == [item] * len(worked)
+    assert [delay for _, _, delay in kept.put][:2] == [60.0, 120.0]
+    assert kept.put[-1][2] == queues.LONGEST_POSTPONED
 
 
 async def test_task_that_is_none_is_left_to_the_host() -> None:
