@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")  # a second; usually 100, so measure for seconds, not for milliseconds
+_SHORT = 0.1  # seconds
+_LONG = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +62,23 @@ def cpu_seconds(*roots: int) -> float:
         with contextlib.suppress(OSError):  # it ended while we looked
             found.append(parse_stat(int(entry.name), (entry / "stat").read_text()))
     return tree_seconds(roots, found)
+
+
+def milliseconds(groups: Sequence[Sequence[int]], work: Callable[[], object], messages: int) -> list[float]:
+    """What the work takes of each group of processes and what they start, for one of so many messages."""
+    before = [cpu_seconds(*group) for group in groups]
+    work()
+    wait_until_quiet([process for group in groups for process in group])
+    return [(cpu_seconds(*group) - spent) / messages * 1000 for group, spent in zip(groups, before, strict=True)]
+
+
+def wait_until_quiet(processes: Sequence[int]) -> None:
+    """Until they have finished what follows a message, such as removing its file: until they use next to no CPU."""
+    end = time.monotonic() + _LONG
+    spent = cpu_seconds(*processes)
+    while time.monotonic() < end:
+        time.sleep(_SHORT)
+        now = cpu_seconds(*processes)
+        if now - spent < _SHORT * _SHORT * 2:  # two ticks
+            return
+        spent = now

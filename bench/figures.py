@@ -122,6 +122,7 @@ class Bench:
     wanted: Callable[[str], bool]  # whether a figure was asked for; a group may spare itself the others
     messages: int = 0  # of the long run
     kills: int = 0  # of the long run
+    door: str = "http"  # of the long run
 
 
 @dataclass(frozen=True, slots=True)

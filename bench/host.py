@@ -72,18 +72,6 @@ class Host:
             "content": {"subject": "A figure", **content},
         }
 
-    def memory(self, name: str) -> int:
-        """Bytes that /proc tells under a name such as VmRSS (now) or VmHWM (at most since `forget_peak`)."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
-        if not found:
-            raise ContenderFailed(f"/proc tells no {name}: memory is measured on Linux only")
-        return int(found[1]) * 1024
-
-    def forget_peak(self) -> None:
-        """Have VmHWM begin anew (proc(5), clear_refs)."""
-        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
-
     def _ask(self, method: str, target: str, body: bytes) -> Answer:
         host = f"localhost:{self.port}"
         key = base64.b64decode(self.service.access_key)

@@ -1,7 +1,8 @@
-"""The long kill run: messages go through the HTTP door while the functions hosts are killed, to a receiver that counts.
+"""The long kill run: messages go in by HTTP or SMTP while what works them is killed, to a receiver that counts.
 
 `python -m bench.kills --messages 100000 --kills 1000 --seed 1`. 0 lost, every duplicate flagged, and how many there were; the
-exit status is 1 when it came out otherwise. The same run with 2,000 messages and 100 kills is a test.
+exit status is 1 when it came out otherwise. `--door smtp` kills SMTP servers as well, and clients repeat what nobody answered.
+The same runs with 2,000 messages and 100 kills, and with 300 and 30 by SMTP, are tests.
 Every start of a host reads the code anew: run it where nobody edits.
 """
 
@@ -18,17 +19,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.kit.kill_report import Report
-from tests.kit.kill_run import run_in
+from tests.kit.kill_run import run_in, run_smtp_in
 
 MESSAGES = 100_000
 KILLS = 1_000
+DOORS = {"http": run_in, "smtp": run_smtp_in}
 
 
-async def kill_run(messages: int, kills: int, *, progress: Callable[[str], None], seed: int = 1) -> Report:
-    """One run. `progress` gets a line every few seconds; the logs of the hosts stay when something was wrong."""
+async def kill_run(messages: int, kills: int, *, progress: Callable[[str], None], seed: int = 1, door: str = "http") -> Report:
+    """One run. `progress` gets a line every few seconds; the logs of what was killed stay when something was wrong."""
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
-    progress(f"Seed {seed}; the hosts log to {folder}")
-    report = await run_in(folder, messages, kills, seed=seed, tell=progress)
+    progress(f"Seed {seed}, by {door}; the logs go to {folder}")
+    report = await DOORS[door](folder, messages, kills, seed=seed, tell=progress)
     if report.clean:
         shutil.rmtree(folder)
     else:
@@ -42,8 +44,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--messages", type=int, default=MESSAGES, metavar="N")
     parser.add_argument("--kills", type=int, default=KILLS, metavar="N")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="another one makes other messages and kills (1)")
+    parser.add_argument("--door", choices=DOORS, default="http", help="by which the messages go in (http)")
     options = parser.parse_args(arguments)
-    report = asyncio.run(kill_run(options.messages, options.kills, progress=_say, seed=options.seed))
+    running = kill_run(options.messages, options.kills, progress=_say, seed=options.seed, door=options.door)
+    report = asyncio.run(running)
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     _say(f"{sum(each.ru_utime + each.ru_stime for each in used):.0f} s of processor time, all processes together")
     _say(f"\n{report}\n\n{report.markdown()}")

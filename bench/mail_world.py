@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import sys
@@ -11,9 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
 
-from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
 from bench.azurite import azurite_server
@@ -21,11 +18,8 @@ from bench.figures import Bench, ContenderFailed
 from bench.host import Host, functions_host
 from bench.mail import send_request
 from bench.program import Done, Program
-from email_core.delivery.rows import MESSAGE_ROW, facts_of, ledger_of, row_of, timeline_of
-from email_core.delivery.spool import DELIVERIES, MESSAGES, SUBMISSIONS
-from email_core.insights.activity import ACTIVITY
-from email_core.settings import Secret, StorageSettings
-from email_core.storage import Storage, StoredEntity, open_storage
+from bench.stored import Stored
+from email_core.delivery.spool import DELIVERIES, SUBMISSIONS
 from tests.kit.azurite import Azurite
 from tests.kit.waiting import wait_until
 
@@ -101,13 +95,13 @@ class Ceiling:
         self._program = program
         self._file = scratch / "ceiling.json"
 
-    def rate(self, installation: Postrider, kind: str, messages: int) -> float:
+    def rate(self, stored: Stored, kind: str, messages: int, at_once: int = CONNECTIONS) -> float:
         """Messages a second whose round trips the Azurite of an installation has time for; kind is "accept" or "deliver".
 
-        Raises Stopped, ContenderFailed. It has to be asked before the installation forgets what it wrote.
+        So many are accepted at once. Raises Stopped, ContenderFailed. It has to be asked before what was written is forgotten.
         """
-        task = {"connectionString": installation.connection_string, "count": messages, "kind": kind, **installation.written()}
-        self._file.write_text(json.dumps(task))
+        task = {"connectionString": stored.connection_string, "count": messages, "kind": kind, "requests": at_once}
+        self._file.write_text(json.dumps({**task, **stored.written()}))
         return self._program.do(self._file, 0.0, _PATIENCE).rate
 
 
@@ -115,7 +109,7 @@ class Postrider:
     """A running installation: the ids of its processes, and the port of the functions host."""
 
     def __init__(self, host: Host, azurite: Azurite, load: Load) -> None:
-        self.connection_string = azurite.connection_string
+        self.stored = Stored(azurite.connection_string)
         self.host = host.process.pid
         self.azurite = azurite.process_id
         self.port, self._sender = host.port, host.service.sender_address
@@ -130,7 +124,7 @@ class Postrider:
 
     def wait_until_settled(self) -> None:
         """Until the host has deleted every item. Raises ContenderFailed."""
-        queues = [QueueClient.from_connection_string(self.connection_string, name) for name in (SUBMISSIONS, DELIVERIES)]
+        queues = [QueueClient.from_connection_string(self.stored.connection_string, name) for name in (SUBMISSIONS, DELIVERIES)]
         try:
             wait_until(
                 lambda: not any(queue.get_queue_properties().approximate_message_count for queue in queues),
@@ -141,45 +135,6 @@ class Postrider:
         finally:
             for queue in queues:
                 queue.close()
-
-    def forget(self) -> None:
-        """Remove the items and rows of a round: Azurite looks through a whole queue or partition for each request."""
-        with QueueClient.from_connection_string(self.connection_string, SUBMISSIONS) as queue:
-            queue.clear_messages()
-        with TableServiceClient.from_connection_string(self.connection_string) as tables:
-            for name in (MESSAGES, ACTIVITY):
-                tables.delete_table(name)
-                tables.create_table(name)
-
-    def written(self) -> dict[str, dict[str, Any]]:
-        """What is written for one message, from a row that was written: `row`, `claim`, `settled` and `activity`.
-
-        Binary properties are in base64, as on the wire. Without deliveries, only `row` is of use.
-        """
-        return asyncio.run(_written(self.connection_string))
-
-
-async def _written(connection_string: str) -> dict[str, dict[str, Any]]:
-    storage = open_storage(StorageSettings(connection_string=Secret(connection_string)))
-    try:
-        stored, activity = await _any_entity(storage, MESSAGES), await _any_entity(storage, ACTIVITY)
-    finally:
-        await storage.close()
-    row = row_of("", MESSAGE_ROW, stored)
-    accepted = {**stored.values, **timeline_of(row.timeline[:1])}
-    settled = {**facts_of(row.facts), **ledger_of(row.ledger), **timeline_of(row.timeline)}
-    found = {"row": accepted, "claim": ledger_of(row.ledger), "settled": settled, "activity": activity.values}
-    return {name: {key: _encoded(value) for key, value in values.items()} for name, values in found.items()}
-
-
-def _encoded(value: object) -> object:
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
-
-
-async def _any_entity(storage: Storage, table: str) -> StoredEntity:
-    async for entity in storage.tables.query(table, "", page_size=1):
-        return entity
-    return StoredEntity({}, "")
 
 
 @contextmanager

@@ -59,12 +59,20 @@ class GroupResult:
 
 
 def measure_group(
-    group: Group, wanted: frozenset[str], rounds: int, root: Path, say: Callable[[str], None], *, messages: int, kills: int
+    group: Group,
+    wanted: frozenset[str],
+    rounds: int,
+    root: Path,
+    say: Callable[[str], None],
+    *,
+    messages: int,
+    kills: int,
+    door: str = "http",
 ) -> GroupResult:
     """Open a group, measure the figures that are wanted, close it. A fault of the group is told and not raised."""
     say(f"{group.name}: {group.what}")
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        bench = Bench(root, Path(scratch), say, wanted.__contains__, messages, kills)
+        bench = Bench(root, Path(scratch), say, wanted.__contains__, messages, kills, door)
         try:
             with group.open(bench) as figures:
                 return GroupResult(group, [measure(figure, rounds, say) for figure in figures if figure.name in wanted])

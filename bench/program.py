@@ -104,4 +104,4 @@ class Program:
         process.wait()
 
     def _shown(self) -> str:
-        return " ".join(Path(word).name for word in self._command[:2])
+        return " ".join(Path(word).name for word in self._command[: 3 if self._command[1] == "-m" else 2])

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.figures import Group
-from bench.groups import cpu, dkim, import_time, kill_run, memory, mime, round_trips, storage, suppression, throughput
+from bench.groups import (
+    cpu,
+    dkim,
+    import_time,
+    kill_run,
+    memory,
+    mime,
+    round_trips,
+    smtp,
+    smtp_memory,
+    storage,
+    suppression,
+    throughput,
+)
 
 GROUPS: tuple[Group, ...] = (
     dkim.GROUP,
@@ -16,6 +29,8 @@ GROUPS: tuple[Group, ...] = (
     throughput.GROUP,
     cpu.GROUP,
     memory.GROUP,
+    smtp.GROUP,
+    smtp_memory.GROUP,
     import_time.GROUP,
     kill_run.GROUP,
 )

@@ -40,7 +40,8 @@ def bench(options: argparse.Namespace, root: Path, groups: Sequence[Group] = GRO
         with _ending_in_order():
             results = [
                 measure_group(
-                    group, figures, options.rounds, root, _say, messages=options.messages, kills=options.kills
+                    group, figures, options.rounds, root, _say, messages=options.messages, kills=options.kills,
+                    door=options.door,
                 )
                 for group, figures in wanted
             ]  # fmt: skip

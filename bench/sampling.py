@@ -20,6 +20,8 @@ from tests.kit.waiting import wait_until
 
 _RATE = 400  # samples a second; a sample stops the process for less than a millisecond
 _START_SECONDS = 30.0
+# A thread of a pool that waits for work, which py-spy does not always know to be idle.
+_WAITING = re.compile(r"_worker \([^;]*concurrent/futures/thread\.py:\d+\)$")
 _INSTALLED = re.compile(r".*/lib/python[\d.]+/(?:site-packages/)?")
 EVENT_LOOP, ELSE = "event loop", "anything else"
 
@@ -62,6 +64,24 @@ STEPS: Sequence[tuple[str, str]] = (
     ("logging/", "mail log"),
 )
 
+# The same for the SMTP server.
+SMTP_STEPS: Sequence[tuple[str, str]] = (
+    ("asyncio/sslproto", "TLS"),
+    ("ssl.py", "TLS"),
+    ("smtp_relay/__main__", EVENT_LOOP),  # which everything is below
+    ("smtp_relay/dot_stream", "find the final dot"),
+    ("smtp_relay/message_reading", "keep what comes after DATA"),
+    ("tempfile.py", "keep what comes after DATA"),
+    ("smtp_relay/session", "submission: MAIL, RCPT, message"),
+    ("smtp_relay/", "SMTP: commands and replies"),
+    ("aiosmtpd/", "SMTP: commands and replies"),
+    ("email_core/message/address", "addresses"),
+    ("email_core/message/mailbox", "addresses"),
+    ("email_core/message/", "read and mend the message"),
+    ("email_core/submission/", "accept"),
+    *STEPS,
+)
+
 
 def steps_of(stacks: Mapping[str, int], root: Path, steps: Sequence[tuple[str, str]] = STEPS) -> Counter[str]:
     """Samples by step. A stack is py-spy's: `function (path:line)`, outermost first, joined by semicolons.
@@ -70,6 +90,8 @@ def steps_of(stacks: Mapping[str, int], root: Path, steps: Sequence[tuple[str, s
     """
     counted: Counter[str] = Counter()
     for stack, samples in stacks.items():
+        if _WAITING.search(stack):
+            continue
         paths = [_short(frame.rpartition(" (")[2], f"{root}/") for frame in stack.split(";")]
         counted[_step_of(paths, steps)] += samples
     return counted

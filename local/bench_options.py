@@ -23,6 +23,7 @@ def add_bench_options(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--write", action="store_true", help="put the results into bench/README.md as well")
     bench.add_argument("--messages", type=_count, default=100_000, metavar="N", help="of the long run `kills` (100000)")
     bench.add_argument("--kills", type=_count, default=1_000, metavar="N", help="of the long run `kills` (1000)")
+    bench.add_argument("--door", choices=("http", "smtp"), default="http", help="of the long run `kills` (http)")
 
 
 def _count(text: str) -> int:

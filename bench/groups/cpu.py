@@ -6,12 +6,11 @@ which an installation on Azure does not pay for. Only processes are counted: not
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from statistics import median
 
-from bench.cpu import cpu_seconds
+from bench.cpu import milliseconds
 from bench.figures import OURS, Bench, Contender, ContenderFailed, Figure, Group
 from bench.mail_world import Load, Postrider, Sink, postrider, programs
 from bench.postfix_relay import POSTFIX, missing_postfix_relay, postfix_relay
@@ -19,8 +18,6 @@ from bench.sampling import missing_py_spy, sampled, steps_of, table
 
 MEANWHILE = "Azurite meanwhile"
 _ACCEPTED, _DELIVERED = 600, 300  # messages in each round
-_SHORT = 0.1  # seconds
-_LONG = 5.0
 
 
 @contextmanager
@@ -54,8 +51,8 @@ class _Ours:
     def measure(self) -> float:
         """Milliseconds of the functions host for one message."""
         processes = [self._installation.host], [self._installation.azurite]
-        host, azurite = _milliseconds(processes, self._work, self._messages)
-        self._installation.forget()
+        host, azurite = milliseconds(processes, self._work, self._messages)
+        self._installation.stored.forget()
         self._host.append(host)
         self._azurite.append(azurite)
         return host
@@ -74,7 +71,7 @@ class _Ours:
             stacks = sampled(self._bench.root, self._bench.scratch, self._installation.host, self._work)
         except ContenderFailed as error:
             return [("profile", str(error))]
-        self._installation.forget()
+        self._installation.stored.forget()
         return table(steps_of(stacks, self._bench.root), median(self._host))
 
 
@@ -100,7 +97,7 @@ class _Relay:
                 self._sink.last_of(arrived + messages)
 
         def measure() -> float:
-            postfix, opendkim = _milliseconds([[each] for each in relay.processes], work, messages)
+            postfix, opendkim = milliseconds([[each] for each in relay.processes], work, messages)
             self._opendkim.setdefault(hold, []).append(opendkim)
             return postfix + opendkim
 
@@ -138,26 +135,6 @@ def _figure(name: str, what: str, ours: _Ours, relay: _Relay, messages: int, *, 
         return [*ours.profile(), *relay.share_of_opendkim(hold=hold)]
 
     return Figure(name, what, "ms", contenders, better="less", details=details)
-
-
-def _milliseconds(groups: Sequence[Sequence[int]], work: Callable[[], object], messages: int) -> list[float]:
-    """For one message, of each group of processes and what they start."""
-    before = [cpu_seconds(*group) for group in groups]
-    work()
-    _wait_until_quiet([process for group in groups for process in group])
-    return [(cpu_seconds(*group) - spent) / messages * 1000 for group, spent in zip(groups, before, strict=True)]
-
-
-def _wait_until_quiet(processes: Sequence[int]) -> None:
-    """Until they have finished what follows a message, such as removing its file: until they use next to no CPU."""
-    end = time.monotonic() + _LONG
-    spent = cpu_seconds(*processes)
-    while time.monotonic() < end:
-        time.sleep(_SHORT)
-        now = cpu_seconds(*processes)
-        if now - spent < _SHORT * _SHORT * 2:  # two ticks
-            return
-        spent = now
 
 
 GROUP = Group(

@@ -1,4 +1,4 @@
-"""The long kill run: messages go in while functions hosts are killed, and a receiver counts. It takes hours."""
+"""The long kill run: messages go in while what works them is killed, and a receiver counts. It takes hours."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ def _open(bench: Bench) -> Iterator[Sequence[Figure]]:
     reports: list[Report] = []
 
     def measure() -> float:
-        reports.append(asyncio.run(kill_run(bench.messages, bench.kills, progress=bench.say)))
+        reports.append(asyncio.run(kill_run(bench.messages, bench.kills, progress=bench.say, door=bench.door)))
         return len(reports[-1].offences)
 
     yield [
         Figure(
             _NAME,
-            f"recipients lost, doubled without a flag or otherwise wrong: {bench.messages:,} messages, {bench.kills:,} kills",
+            f"recipients lost, doubled without a flag or otherwise wrong: {bench.messages:,} messages by {bench.door}, "
+            f"{bench.kills:,} kills",
             "recipients",
             [Contender(OURS, measure)],
             better="less",

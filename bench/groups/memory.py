@@ -17,6 +17,7 @@ from typing import Any
 from bench.azurite import azurite
 from bench.figures import OURS, AtMost, Bench, Contender, ContenderFailed, Figure, Group
 from bench.host import functions_host
+from bench.process_memory import forget_peak, memory
 
 _REQUEST = 10 * 1024 * 1024  # bytes; the largest that is accepted
 _GOAL = AtMost(4.0, "times the request")
@@ -87,12 +88,12 @@ def _host_peak(bench: Bench, connection_string: str, kind: str) -> tuple[float, 
         for _ in range(2):  # what a worker makes once
             host.wait_until_delivered(host.send(json.dumps(host.message(plainText="Hello.\n", html="<p>Hello.</p>")).encode()))
         body = json.dumps({**host.message(), **_content(kind)}).encode()
-        host.forget_peak()
-        idle = host.memory("VmRSS")
+        forget_peak(host.process.pid)
+        idle = memory(host.process.pid, "VmRSS")
         operation = host.send(body)
-        accepted = (host.memory("VmHWM") - idle) / len(body)
+        accepted = (memory(host.process.pid, "VmHWM") - idle) / len(body)
         host.wait_until_delivered(operation)
-        return accepted, (host.memory("VmHWM") - idle) / len(body)
+        return accepted, (memory(host.process.pid, "VmHWM") - idle) / len(body)
 
 
 GROUP = Group(

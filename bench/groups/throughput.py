@@ -42,8 +42,8 @@ def accept_figure(installation: Postrider, ceiling: Ceiling, requests: int, peer
         return installation.send(requests).rate
 
     def storage() -> float:
-        rate = ceiling.rate(installation, "accept", requests)
-        installation.forget()
+        rate = ceiling.rate(installation.stored, "accept", requests)
+        installation.stored.forget()
         return rate
 
     return Figure(
@@ -79,8 +79,8 @@ def deliver_figure(installation: Postrider, ceiling: Ceiling, sink: Sink, messag
         return rate
 
     def storage() -> float:
-        rate = ceiling.rate(installation, "deliver", messages)
-        installation.forget()
+        rate = ceiling.rate(installation.stored, "deliver", messages)
+        installation.stored.forget()
         return rate
 
     return Figure(

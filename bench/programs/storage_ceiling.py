@@ -1,10 +1,10 @@
 """The round trips of a message without a message: `python -m bench.programs.storage_ceiling`.
 
-The input is a file of JSON: {"connectionString", "count", "kind", "row", "claim", "settled", "activity"}, where the last four
-are the properties that Postrider writes, taken from rows that it wrote. "accept" makes the two round trips of accepting a
-message, "deliver" all of them, in the order and with the concurrency of Postrider and the host: 16 requests at a time, and up
-to 16 items at once from the queue, the next when 8 or fewer are being worked. What is sent is as long, and signed; nothing of
-the answers is read but an item's receipt.
+The input is a file of JSON: {"connectionString", "count", "kind", "requests", "row", "claim", "settled", "activity"}, where the
+last four are the properties that Postrider writes, taken from rows that it wrote. "accept" makes the two round trips of
+accepting a message, "deliver" all of them, in the order and with the concurrency of Postrider and the host: so many requests at
+a time, and up to 16 items at once from the queue, the next when 8 or fewer are being worked. What is sent is as long, and
+signed; nothing of the answers is read but an item's receipt.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from bench.groups.storage_clients import BareClient
 from email_core.settings import Secret, StorageSettings
 from email_core.storage import QueueItem, Value, open_storage
 
-REQUESTS = 16
 BATCH, THRESHOLD = 16, 8  # batchSize and newBatchThreshold of host.json
 _VISIBILITY = 600
 _ITEM = re.compile(rb"<MessageId>(.*?)</MessageId>.*?<PopReceipt>(.*?)</PopReceipt>", re.DOTALL)
@@ -78,7 +77,7 @@ class Round:
                 self._accepted.put_nowait(each)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(REQUESTS):
+            for _ in range(self._task["requests"]):
                 group.create_task(work())
 
     async def deliver(self) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.sampling import ELSE, EVENT_LOOP, read_stacks, steps_of, table
+from bench.sampling import ELSE, EVENT_LOOP, SMTP_STEPS, read_stacks, steps_of, table
 
 ROOT = Path("/srv/postrider")
 STEPS = (("email_core/storage/", "storage"), ("aiohttp/", "aiohttp"), ("email_core/signing/", "sign"))
@@ -34,6 +34,21 @@ def test_stack_counts_for_the_step_of_its_innermost_frame_that_has_one(frames: l
 
 def test_samples_of_stacks_with_one_step_are_added() -> None:
     assert steps_of({STORE: 2, f"{LOOP};{STORE}": 5, CLIENT: 1}, ROOT, STEPS) == {"storage": 7, "aiohttp": 1}
+
+
+def test_thread_that_waits_for_work_is_not_counted() -> None:
+    waiting = "_bootstrap (/usr/lib/python3.11/threading.py:1002);_worker (/usr/lib/python3.11/concurrent/futures/thread.py:81)"
+    working = f"{waiting};run (/usr/lib/python3.11/concurrent/futures/thread.py:58);{STORE}"
+
+    assert steps_of({waiting: 9, working: 2}, ROOT, STEPS) == {"storage": 2}
+
+
+def test_smtp_server_is_told_apart_from_the_loop_that_it_runs_in() -> None:
+    main = "main (/srv/postrider/smtp_relay/__main__.py:60)"
+    session = "message (/srv/postrider/smtp_relay/session.py:90)"
+
+    assert steps_of({f"{main};{LOOP}": 1}, ROOT, SMTP_STEPS) == {EVENT_LOOP: 1}
+    assert steps_of({f"{main};{LOOP};{session}": 1}, ROOT, SMTP_STEPS) == {"submission: MAIL, RCPT, message": 1}
 
 
 def test_raw_stacks_are_read_with_blanks_in_frames() -> None:
