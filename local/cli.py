@@ -25,7 +25,7 @@ exit status:
          4 not final yet when the time was over
   explain  0 it is explained, 1 there is no such message or it may not be read, 3 nothing is running there
   doctor   0 nothing is wrong, 1 something is
-  poison   0 done, 1 there is no such item, or one that could not be replayed
+  poison   0 done, 1 there is no such item, or one that could not be replayed, 3 storage does not answer
   domain, key, suppression, audit
          0 done (domain verify: verified; domain health: not red; audit --verify: the log holds), 1 refused, not found,
          or not so, 3 nothing is running there
@@ -154,6 +154,8 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
         known = ("--fast", "--help", "-h")
         ours, others = [word for word in ours if word in ("test", *known)], [word for word in ours[1:] if word not in known]
     whole = parser()
+    if not ours:
+        whole.print_help(sys.stderr)  # the error, which comes below it, names no command
     options = whole.parse_args(ours)
     if options.command == "exec" and not others:
         whole.error("exec needs a command: ./postrider exec -- COMMAND")
@@ -200,6 +202,7 @@ def _command(options: argparse.Namespace, root: Path) -> int:
     from email_core.errors import StorageRefused, StorageUnavailable
     from email_core.sealing import SealingError
     from email_core.settings import SettingsError
+    from local.explain import IS_UP_RUNNING, NOTHING_RUNNING
     from local.host_settings import HostSettingsError
     from local.installation import NoInstallation
 
@@ -237,7 +240,9 @@ def _command(options: argparse.Namespace, root: Path) -> int:
                 from local.poison import poison
 
                 return poison(options, root)
-    except (HostSettingsError, NoInstallation, SealingError, SettingsError, StorageRefused, StorageUnavailable) as error:
+    except StorageUnavailable as error:
+        return _failed(f"the storage of the installation does not answer: {error}. {IS_UP_RUNNING}", NOTHING_RUNNING)
+    except (HostSettingsError, NoInstallation, SealingError, SettingsError, StorageRefused) as error:
         return _failed(str(error))
 
 
@@ -275,9 +280,9 @@ def _in_a_world(line: CommandLine, root: Path) -> int:
         return _failed(str(error))
 
 
-def _failed(message: str) -> int:
+def _failed(message: str, status: int = 1) -> int:
     print(f"postrider: {message}", file=sys.stderr)
-    return 1
+    return status
 
 
 if __name__ == "__main__":

@@ -40,10 +40,11 @@ def _platform(options: argparse.Namespace, root: Path) -> int:
             bounce_domain=settings.bounce_domain,
             senders=options.address,
             spf_includes=options.spf,
+            mx_addresses=options.mx,
             ehlo_name=settings.ehlo_name,
         )
     except RecordError as error:
-        return failed(str(error), USAGE)
+        return failed(f"{error}: --address and --mx take addresses, --spf takes the name of an SPF record", USAGE)
     found = [
         {"purpose": str(record.purpose), "type": record.type, "name": record.name, "value": record.value, "ttl": record.ttl}
         for record in records

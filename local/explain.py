@@ -40,6 +40,7 @@ from local.message_request import MessageError
 from local.send import API_VERSION, call, chosen_service
 
 EXPLAINED, NOT_EXPLAINED, USAGE, NOTHING_RUNNING = range(4)
+IS_UP_RUNNING = "If it is that of the local world: is ./postrider up running?"
 _SERVICE_KEY = re.compile("[0-9A-Za-z]{1,63}")
 _WIDEST = 110  # columns; longer lines are hard to read
 _USUAL_TIME_TO_LIVE = 72 * HOUR  # seconds; the default of POSTRIDER_TTL_HOURS
@@ -63,7 +64,7 @@ def explain(options: argparse.Namespace, root: Path) -> int:
     except (NoInstallation, NothingRunning) as error:
         return _failed(str(error), NOTHING_RUNNING)
     except StorageUnavailable as error:
-        return _failed(f"the storage of the installation does not answer: {error}", NOTHING_RUNNING)
+        return _failed(f"the storage of the installation does not answer: {error}. {IS_UP_RUNNING}", NOTHING_RUNNING)
     if options.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return EXPLAINED

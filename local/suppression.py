@@ -155,7 +155,8 @@ def _export(client: ArmClient, options: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"{options.file} cannot be written: {error.strerror}") from error
     number = max(sum(1 for _ in csv.reader(io.StringIO(content.decode(), newline=""))) - 1, 0)
-    return tell(options, {"file": str(options.file), "addresses": number}, lambda: [f"{options.file}: {number} addresses"])
+    told = f"{options.file}: {number} address{'' if number == 1 else 'es'}"
+    return tell(options, {"file": str(options.file), "addresses": number}, lambda: [told])
 
 
 def _managed(client: ArmClient, options: argparse.Namespace) -> int:

@@ -18,14 +18,14 @@ from typing import BinaryIO
 from email_core import maillog
 from email_core.administration.unsubscribe import unsubscribe
 from email_core.clock import Clock
-from email_core.delivery.arf_report import FeedbackReport
-from email_core.delivery.bounce_report import BounceReport, Kind
-from email_core.delivery.late_bounce import LateBounces, Taken
-from email_core.delivery.mime_parts import MAX_BYTES
 from email_core.delivery.verp import VerpToken, read_feedback_token, read_reverse_path
 from email_core.domains.documents import DomainDocument
 from email_core.errors import ConfigurationMissing
 from email_core.management.resource_id import DOMAINS
+from email_core.returns.arf_report import FeedbackReport
+from email_core.returns.bounce_report import BounceReport, Kind
+from email_core.returns.late_bounce import LateBounces, Taken
+from email_core.returns.mime_parts import MAX_BYTES
 from email_core.sealing import Sealer
 from email_core.services import Services
 from email_core.suppression.unsubscribe_token import PURPOSE, UnsubscribeToken, domain_key, read_address

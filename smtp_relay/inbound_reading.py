@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import BinaryIO
 
-from email_core.delivery.arf_report import FeedbackReport, read_feedback
-from email_core.delivery.bounce_report import BounceReport, Kind, read_bounce
-from email_core.delivery.bounce_words import plain
-from email_core.delivery.mime_parts import MAX_BYTES, field, top_of
 from email_core.message.address import Address, AddressError, parse_address
+from email_core.returns.arf_report import FeedbackReport, read_feedback
+from email_core.returns.bounce_report import BounceReport, Kind, read_bounce
+from email_core.returns.bounce_words import plain
+from email_core.returns.mime_parts import MAX_BYTES, field, top_of
 from email_core.suppression.unsubscribe_token import UnsubscribeToken
 
 _mention = re.compile(r"[^\s<>()\[\]{},;:\"=|@]{1,64}@[^\s<>()\[\]{},;:\"=|@]{1,255}")

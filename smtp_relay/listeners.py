@@ -140,6 +140,7 @@ def listening_on(host: str, port: int) -> socket.socket:
         why = (
             f"{error.strerror}; binding a port below 1024 takes the right to" if error.errno == errno.EACCES else error.strerror
         )
-        raise PortUnavailable(f"port {port} of {host} can't be listened on: {why}") from error
+        remedy = "End the program that has it, or set another host or port (POSTRIDER_SMTP_HOST, POSTRIDER_SMTP_…_PORT)"
+        raise PortUnavailable(f"port {port} of {host} can't be listened on: {why}. {remedy}") from error
     listening.setblocking(False)
     return listening

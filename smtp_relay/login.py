@@ -102,7 +102,7 @@ class Logins:
         wait = self._lockout.wait(visit.client, user, began)
         if wait:
             visit.login_failures += 1  # whoever goes on asking is hung up on: each try is a line of the log
-            self._tell(visit, mechanism, user, "locked-out", f"locked out for {wait:.0f} s")
+            self._tell(visit, mechanism, user, "locked-out", f"locked out for {wait:.1f} s")
             return replies.locked_out(wait)
         try:
             submitter = await self._checked(visit, attempt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -102,7 +103,8 @@ def too_large(most: int) -> Reply:
 
 def locked_out(seconds: float) -> Reply:
     """The same for users that exist and for others."""
-    return Reply(454, "4.7.0", f"Too many failed log-ins: try again in {max(round(seconds), 1)} seconds")
+    wait = max(math.ceil(seconds), 1)
+    return Reply(454, "4.7.0", f"Too many failed log-ins: try again in {wait} second{'' if wait == 1 else 's'}")
 
 
 def of_error(error: Exception, *, request: str) -> Reply:

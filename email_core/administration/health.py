@@ -17,7 +17,7 @@ from email_core.domains.records import records_of
 from email_core.domains.tasks import Reverify
 from email_core.management import refusals
 
-_MANAGED = "The records of an Azure-managed domain are the platform's own: ./postrider doctor looks at those."
+_MANAGED = "The records of an Azure-managed domain are the platform's own: ./postrider domain platform prints those."
 _TOO_LONG = "The report is too long to be kept beside the tags of the domain: POST checkHealth answers it."
 _RESERVED = "The local world has no DNS for names that are for tests, so nothing was looked at."
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from email_core.delivery.status_report import Action
 from email_core.message.dates import date_text
 from email_core.message.encoded_words import fold_unstructured
 from email_core.message.headers import check_header_block, check_message_id
 from email_core.message.seven_bit import in_seven_bits
+from email_core.message.status import Action
 from email_core.message.text_body import BOUNDARY_MARK, encode_text
 
 MAILER_DAEMON = "mailer-daemon"

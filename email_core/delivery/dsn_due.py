@@ -16,8 +16,7 @@ from email_core.delivery.dsn import ReportedRecipient, status_code
 from email_core.delivery.ledger import Entry, Ledger
 from email_core.delivery.routes import SIMULATOR_DOMAIN
 from email_core.delivery.rows import MessageFacts, SpooledRow
-from email_core.delivery.status_report import Action
-from email_core.message.status import RecipientStatus
+from email_core.message.status import Action, RecipientStatus
 
 SMTP_DOOR, DSN_DOOR = "smtp", "dsn"
 DELAYED_AFTER = 4 * 3600.0  # seconds; RFC 3461 section 5.2.5 leaves it to the server

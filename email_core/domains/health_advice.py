@@ -81,7 +81,7 @@ def _reverse_path_spf(subject: Subject) -> Check:
     reason = f"SPF is asked of {name}, where bounces go, and there is no SPF record that can be used there."
     fix = "Publish the MailFrom records of the domain."
     if not subject.document.reverse_path_domain:
-        fix = "The operator publishes the records of the platform's own zone; ./postrider doctor looks at them."
+        fix = "The operator publishes the records of the platform's own zone: ./postrider domain platform prints them."
     return Check("ReversePath", Level.RED, quoted(values or look.records), reason, fix, source, required=False)
 
 

@@ -22,3 +22,13 @@ class RecipientStatus(StrEnum):
     def final(self) -> bool:
         """Whether nothing more will be tried for the recipient."""
         return self not in (RecipientStatus.PENDING, RecipientStatus.DEFERRED)
+
+
+class Action(StrEnum):
+    """What a server did for a recipient (RFC 3464 section 2.3.3)."""
+
+    FAILED = "failed"
+    DELAYED = "delayed"
+    DELIVERED = "delivered"
+    RELAYED = "relayed"
+    EXPANDED = "expanded"

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from local.doctor.subject import Subject
+from local.doctor.subject import Subject
 
 SECONDS = 10.0  # for one check; what takes longer than a person waits is wrong already
 
@@ -34,10 +32,6 @@ class Finding:
     def __post_init__(self) -> None:
         if self.state in (State.NOTICE, State.WRONG) and not self.remedy.strip():
             raise ValueError(f"{self.name}: what is {self.state} needs a remedy")
-
-
-class LeftOut(Exception):
-    """A check that cannot be made; the text says which thing that it needs is missing."""
 
 
 Findings = Finding | Sequence[Finding]

@@ -13,10 +13,10 @@ import platform
 import sys
 from email.utils import parsedate_to_datetime
 
-from local.doctor.check import Check, Finding, LeftOut, left_out, notice, ok, shown_time, wrong
+from local.doctor.check import Check, Finding, left_out, notice, ok, shown_time, wrong
 from local.doctor.sntp import NoTime, clock_offset, split_time_server
 from local.doctor.storage import endpoint, is_loopback
-from local.doctor.subject import Subject
+from local.doctor.subject import LeftOut, Subject
 
 NOTICE_SECONDS = 5.0  # more than the Date of an HTTP answer, which counts whole seconds, and the way there can be off
 WRONG_SECONDS = 60.0  # a fifth of what a client's request may be off, and enough for a signature to be from the future

@@ -6,8 +6,8 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from local.doctor.check import Check, Finding, LeftOut, left_out, notice, ok, shown_time, wrong
-from local.doctor.subject import Subject
+from local.doctor.check import Check, Finding, left_out, notice, ok, shown_time, wrong
+from local.doctor.subject import LeftOut, Subject
 
 if TYPE_CHECKING:
     from email_core.delivery.outcome import Reply

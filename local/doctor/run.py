@@ -15,9 +15,9 @@ from pathlib import Path
 
 from email_core.errors import EntityMissing, StorageRefused, StorageUnavailable
 from local.doctor import clock, configuration, host, machine, ports, resolver, routes, spool, storage
-from local.doctor.check import Check, Finding, LeftOut, State, left_out, wrong
+from local.doctor.check import Check, Finding, State, left_out, wrong
 from local.doctor.report import document, lines_of, summary_line
-from local.doctor.subject import Subject
+from local.doctor.subject import LeftOut, Subject
 
 # In the order of the report: what others rest upon comes first.
 CHECKS: tuple[Check, ...] = tuple(

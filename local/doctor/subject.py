@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from email_core.clock import Clock, SystemClock
 from email_core.settings import Settings, SettingsError, load_settings
-from local.doctor.check import LeftOut
 from local.environment import own_environment, read_environment
 from local.folder import Folder
 from local.host_settings import HostSettingsError
@@ -32,6 +31,10 @@ _OF_AN_INSTALLATION = (
     "email_core.storage.pipeline", "email_core.administration.provision", "email_core.delivery.probe", "aiohttp",
     "dns.asyncresolver", "local.world",
 )  # fmt: skip
+
+
+class LeftOut(Exception):
+    """A check that cannot be made; the text says which thing that it needs is missing."""
 
 
 class Subject:

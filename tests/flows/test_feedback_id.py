@@ -14,7 +14,7 @@ from tests.flows.test_inbound import Port25, kinds, managed
 from tests.kit.mime_submission import mime, submit
 from tests.kit.pipeline import Pipeline, draft_to
 from tests.kit.receiver import Receiver
-from tests.unit.delivery.test_arf_report import arf
+from tests.unit.returns.test_arf_report import arf
 
 pytestmark = pytest.mark.peers
 

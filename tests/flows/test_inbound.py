@@ -23,8 +23,8 @@ from smtp_relay.inbound import MESSAGES_A_MINUTE, REFUSALS_A_MINUTE, REPORTS_OF_
 from tests.kit.pipeline import DOMAIN, Pipeline, draft_to
 from tests.kit.receiver import Receiver
 from tests.kit.suppression import api_of, make_list, notice, suppress
-from tests.unit.delivery.bounce_texts import CASES, dsn, words
-from tests.unit.delivery.test_arf_report import arf
+from tests.unit.returns.bounce_texts import CASES, dsn, words
+from tests.unit.returns.test_arf_report import arf
 
 pytestmark = pytest.mark.peers
 

@@ -17,8 +17,8 @@ from tests.kit.faulty_pipeline import FaultyPipeline, Installation
 from tests.kit.pipeline import DOMAIN
 from tests.kit.requests import message, post
 from tests.kit.storage_proxy import Fault, Rule
-from tests.unit.delivery.bounce_texts import dsn
-from tests.unit.delivery.test_arf_report import arf
+from tests.unit.returns.bounce_texts import dsn
+from tests.unit.returns.test_arf_report import arf
 
 pytestmark = pytest.mark.peers
 TRIES = 4  # of one operation: the first and three retries

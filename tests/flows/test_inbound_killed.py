@@ -27,8 +27,8 @@ from tests.kit.receiver import Receiver
 from tests.kit.smtp_relay import RawClient, RelayFiles
 from tests.kit.storage_proxy import Fault, Rule, StorageProxy
 from tests.kit.suppression import notice
-from tests.unit.delivery.bounce_texts import dsn, words
-from tests.unit.delivery.test_arf_report import arf
+from tests.unit.returns.bounce_texts import dsn, words
+from tests.unit.returns.test_arf_report import arf
 
 pytestmark = [pytest.mark.peers, pytest.mark.long, pytest.mark.timeout(600)]
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import pytest
 
-from email_core.delivery.mime_parts import MAX_BYTES
+from email_core.returns.mime_parts import MAX_BYTES
 from smtp_relay.door import Visit
 from smtp_relay.inbound import MAX_RECIPIENTS, Inbound, InboundDoor, build_inbound
 from smtp_relay.replies import Reply
@@ -18,7 +18,7 @@ from tests.flows.test_inbound import GONE, delivered, statuses
 from tests.kit.pipeline import Pipeline
 from tests.kit.receiver import Receiver
 from tests.kit.smtp_relay import RelayFiles, running_relay
-from tests.unit.delivery.bounce_texts import dsn
+from tests.unit.returns.bounce_texts import dsn
 
 pytestmark = pytest.mark.peers
 

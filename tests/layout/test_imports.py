@@ -22,6 +22,7 @@ ALLOWED = {
         "insights", "explain", "services", "administration",
     },
     "submission": {"hygiene", "signing", "message", "suppression", "engagement", "domains", "storage", "delivery", "dns"},
+    "returns": {"delivery", "message", "suppression", "events", "insights", "storage"},
     "delivery": {"message", "suppression", "events", "insights", "dns", "storage"},
     "events": {"message", "storage", "dns"},
     "insights": {"message", "storage", "dns"},
@@ -40,7 +41,8 @@ ALLOWED = {
     "storage": set(),
     "explain": {"delivery", "message"},
     "smtp_relay": {
-        "submission", "delivery", "domains", "suppression", "auth", "message", "management", "administration", "services",
+        "submission", "returns", "delivery", "domains", "suppression", "auth", "message", "management", "administration",
+        "services",
     },
     "local": {"function_app", "storage", "auth", "domains", "data_plane", "message", "delivery", "explain", "dns", "services",
         "administration", "management",
@@ -63,8 +65,8 @@ PURE_MODULES = (
     "email_core.auth.hmac_access_key", "email_core.delivery.outcome", "email_core.delivery.reply",
     "email_core.delivery.retry_schedule", "email_core.delivery.verp", "email_core.delivery.tls_policy",
     "email_core.delivery.simulator", "email_core.delivery.bounce_classes", "email_core.delivery.mta_sts",
-    "email_core.delivery.mime_parts", "email_core.delivery.status_report", "email_core.delivery.bounce_words",
-    "email_core.delivery.bounce_report", "email_core.delivery.arf_report", "email_core.delivery.returned",
+    "email_core.returns.mime_parts", "email_core.returns.status_report", "email_core.returns.bounce_words",
+    "email_core.returns.bounce_report", "email_core.returns.arf_report", "email_core.returns.consequences",
     "email_core.suppression.complaints", "email_core.suppression.unsubscribe_token",
     "email_core.delivery.dsn", "email_core.delivery.dsn_due",
 )  # fmt: skip

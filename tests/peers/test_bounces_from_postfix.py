@@ -22,7 +22,7 @@ from tests.kit.requests import explanation, get
 from tests.kit.returning_postfix import BOUNCE_DOMAIN, DOMAIN, Returning, returning
 from tests.kit.smtp_relay import SENDER, RelayFiles
 from tests.kit.suppression import api_of
-from tests.unit.delivery.bounce_texts import dsn
+from tests.unit.returns.bounce_texts import dsn
 
 pytestmark = pytest.mark.peers
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from email_core.delivery.status_report import typed_address
+from email_core.returns.status_report import typed_address
 from tests.kit.knot import Knot
 from tests.kit.peers import require
 from tests.kit.postfix import missing_reason

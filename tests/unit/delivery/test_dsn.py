@@ -21,7 +21,7 @@ from email_core.delivery.dsn import (
     compose_report,
     status_code,
 )
-from email_core.delivery.status_report import Action
+from email_core.message.status import Action
 
 ORIGINAL = (
     b"From: news@contoso.test\r\nTo: jane@example.org\r\nSubject: Invoice\r\nMessage-ID: <1@contoso.test>\r\n\r\nThe body.\r\n"

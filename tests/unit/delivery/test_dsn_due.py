@@ -18,8 +18,7 @@ from email_core.delivery.dsn_due import (
 )
 from email_core.delivery.ledger import Entry, Ledger
 from email_core.delivery.rows import MessageFacts, SpooledRow
-from email_core.delivery.status_report import Action
-from email_core.message.status import RecipientStatus
+from email_core.message.status import Action, RecipientStatus
 
 AT = 1_790_000_000.0
 FACTS = MessageFacts(

@@ -43,6 +43,7 @@ def test_command_line_options_have_their_defaults() -> None:
     ("arguments", "word"),
     [
         ([], "required: COMMAND"),
+        ([], "run the local world until Ctrl-C"),
         (["exec"], "exec needs a command"),
         (["exec", "--"], "exec needs a command"),
         (["exec", "true"], "unrecognized arguments: true"),

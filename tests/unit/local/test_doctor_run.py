@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from email_core.errors import StorageRefused, StorageUnavailable
-from local.doctor.check import Check, Finding, LeftOut, State, left_out, notice, ok, shown_time, wrong
+from local.doctor.check import Check, Finding, State, left_out, notice, ok, shown_time, wrong
 from local.doctor.report import document, lines_of, summary_line
 from local.doctor.run import CHECKS, _examine, findings_of
-from local.doctor.subject import Subject
+from local.doctor.subject import LeftOut, Subject
 from tests.kit.doctor import ROOT, subject_of
 
 PASSWORD = "a-password-of-a-relay"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from email_core.delivery.status_report import typed_address
 from email_core.message.dsn_options import (
     MessageOptions,
     RecipientOptions,
@@ -17,6 +16,7 @@ from email_core.message.dsn_options import (
     read_recipient_options,
 )
 from email_core.message.refusal import MessageRefused
+from email_core.returns.status_report import typed_address
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from email_core.delivery.bounce_words import MAX_HUMAN, is_daemon, plain, read_words
-from email_core.delivery.mime_parts import Part, field, parts_of
-from email_core.delivery.status_report import MAX_RECIPIENTS, RecipientReport, read_status
+from email_core.returns.bounce_words import MAX_HUMAN, is_daemon, plain, read_words
+from email_core.returns.mime_parts import Part, field, parts_of
+from email_core.returns.status_report import MAX_RECIPIENTS, RecipientReport, read_status
 
 __all__ = ["BounceReport", "Kind", "read_bounce", "returned_header"]
 

@@ -5,27 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import islice
 
-from email_core.delivery.mime_parts import field, read_header
 from email_core.delivery.outcome import Reply
 from email_core.delivery.reply import parse_reply, printable
 from email_core.message.address import AddressError, parse_address
+from email_core.message.status import Action
+from email_core.returns.mime_parts import field, read_header
 
 MAX_RECIPIENTS = 100  # of one report; more than any envelope of ours has
 MAX_BLOCKS = 3 * MAX_RECIPIENTS  # groups of fields; reading one costs as much as a small message
 MAX_DIAGNOSTIC = 1000  # characters
-
-
-class Action(StrEnum):
-    """What a server did for a recipient (RFC 3464 section 2.3.3)."""
-
-    FAILED = "failed"
-    DELAYED = "delayed"
-    DELIVERED = "delivered"
-    RELAYED = "relayed"
-    EXPANDED = "expanded"
 
 
 @dataclass(frozen=True, slots=True)

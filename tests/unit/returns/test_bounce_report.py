@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from email_core.delivery.bounce_report import MAX_STATUS_PARTS, BounceReport, Kind, read_bounce
-from email_core.delivery.status_report import MAX_BLOCKS, Action, read_status
-from tests.unit.delivery.bounce_texts import CASES, Case, dsn
+from email_core.message.status import Action
+from email_core.returns.bounce_report import MAX_STATUS_PARTS, BounceReport, Kind, read_bounce
+from email_core.returns.status_report import MAX_BLOCKS, read_status
+from tests.unit.returns.bounce_texts import CASES, Case, dsn
 
 LONGEST = 3.0  # seconds for the worst of them on a busy machine; a usual report takes some milliseconds
 

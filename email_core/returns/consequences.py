@@ -13,15 +13,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from email_core.delivery.arf_report import FeedbackReport
 from email_core.delivery.bounce_classes import classify
-from email_core.delivery.bounce_report import BounceReport
 from email_core.delivery.ledger import REPLY_LENGTH, Entry, Ledger
 from email_core.delivery.outcome import Reply, Stage, TimelineEvent
 from email_core.delivery.rows import SpooledRow
-from email_core.delivery.status_report import Action, RecipientReport, typed_address
 from email_core.message.address import AddressError, parse_address
-from email_core.message.status import RecipientStatus
+from email_core.message.status import Action, RecipientStatus
+from email_core.returns.arf_report import FeedbackReport
+from email_core.returns.bounce_report import BounceReport
+from email_core.returns.status_report import RecipientReport, typed_address
 
 RETURNED = "returned"  # the kinds of the timeline's events
 REPORTED = "reported"

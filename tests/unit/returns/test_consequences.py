@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from email_core.delivery.arf_report import Feedback, FeedbackReport
-from email_core.delivery.bounce_report import BounceReport, Kind, read_bounce
 from email_core.delivery.ledger import Entry, Ledger
-from email_core.delivery.returned import MOST_REPORTS, Change, after_feedback, after_report, is_full
 from email_core.delivery.rows import MessageFacts, SpooledRow
-from email_core.delivery.status_report import Action, RecipientReport
-from email_core.message.status import RecipientStatus
-from tests.unit.delivery.bounce_texts import CASES, dsn
+from email_core.message.status import Action, RecipientStatus
+from email_core.returns.arf_report import Feedback, FeedbackReport
+from email_core.returns.bounce_report import BounceReport, Kind, read_bounce
+from email_core.returns.consequences import MOST_REPORTS, Change, after_feedback, after_report, is_full
+from email_core.returns.status_report import RecipientReport
+from tests.unit.returns.bounce_texts import CASES, dsn
 
 NOW = 1_800_000_000.0
 FACTS = MessageFacts(NOW, NOW + 3600, "http", "news@contoso.test", "/subscriptions/s/x/domains/contoso.test", 1000, "hash")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from email_core.delivery.arf_report import Feedback, FeedbackReport, read_feedback
 from email_core.delivery.verp import make_reverse_path
+from email_core.returns.arf_report import Feedback, FeedbackReport, read_feedback
 
 KEY = b"a key of 32 bytes for the tests."
 VERP = make_reverse_path(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from email.message import Message
 from enum import StrEnum
 
-from email_core.delivery.mime_parts import Part, field, parts_of, read_header
-from email_core.delivery.status_report import typed_address
+from email_core.returns.mime_parts import Part, field, parts_of, read_header
+from email_core.returns.status_report import typed_address
 
 MAX_ADDRESSES = 100
 MAX_TOKENS = 20

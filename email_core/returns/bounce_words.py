@@ -12,12 +12,12 @@ from email.errors import MessageError
 from email.message import Message
 from typing import NamedTuple
 
-from email_core.delivery.mime_parts import field
 from email_core.delivery.reply import printable
-from email_core.delivery.status_report import (
+from email_core.message.status import Action
+from email_core.returns.mime_parts import field
+from email_core.returns.status_report import (
     MAX_DIAGNOSTIC,
     MAX_RECIPIENTS,
-    Action,
     RecipientReport,
     code_in,
     enhanced_in,

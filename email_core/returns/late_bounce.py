@@ -12,13 +12,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from email_core.clock import Clock
-from email_core.delivery.arf_report import FeedbackReport
-from email_core.delivery.bounce_report import BounceReport
 from email_core.delivery.claim import CLOCK_TOLERANCE
 from email_core.delivery.dsn_sending import LATE_PAUSE, arrange_notices
 from email_core.delivery.ledger import Entry
 from email_core.delivery.managed_list import bounce_of, is_simulated, subscription_of
-from email_core.delivery.returned import Change, after_feedback, after_report, has_named, is_full
 from email_core.delivery.rows import MESSAGE_ROW, SpooledRow
 from email_core.delivery.settle import record_activity, tell_outcomes
 from email_core.delivery.spool import Spool, envelope_row
@@ -26,6 +23,9 @@ from email_core.delivery.verp import VerpToken
 from email_core.errors import EntityChanged, EntityMissing, WorkerBusy
 from email_core.insights.activity import StatusUpdate
 from email_core.message.address import parse_address
+from email_core.returns.arf_report import FeedbackReport
+from email_core.returns.bounce_report import BounceReport
+from email_core.returns.consequences import Change, after_feedback, after_report, has_named, is_full
 from email_core.settings import Settings
 from email_core.storage import Storage
 from email_core.suppression.complaints import Complaint

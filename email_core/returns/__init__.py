@@ -1,0 +1,1 @@
+"""What receivers send back: bounces and complaints, read and written down."""
