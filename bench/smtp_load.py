@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.mail import RECIPIENT
 from bench.mail_world import Sent
 from bench.program import Done, Program
+from bench.programs.load_smtp import SERIAL
 from bench.smtp_servers import Door
 
 SIZE = 10 * 1024  # octets of a message, its header included
@@ -56,7 +57,7 @@ def smtp_message(sender: str, size: int) -> bytes:
     """A message of plain text in lines of CRLF, so many octets long, with all that an application puts into its header."""
     head = (
         f"From: Contoso <{sender}>\r\nTo: Ann <{RECIPIENT}>\r\nSubject: What is new at Contoso this week\r\n"
-        "Date: Sun, 22 Nov 2026 01:19:43 +0000\r\nMessage-ID: <bench@contoso.example>\r\nMIME-Version: 1.0\r\n"
+        f"Date: Sun, 22 Nov 2026 01:19:43 +0000\r\nMessage-ID: <{SERIAL.decode()}@contoso.example>\r\nMIME-Version: 1.0\r\n"
         'Content-Type: text/plain; charset="utf-8"\r\nContent-Transfer-Encoding: 8bit\r\nX-Mailer: bench\r\n\r\n'
     )
     left = size - len(head)

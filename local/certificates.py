@@ -43,11 +43,19 @@ class Certificates:
     bundle: Path
 
 
-def ensure_certificates(folder: Path, environment: Mapping[str, str], now: datetime | None = None) -> Certificates:
-    """The files in `folder`, made or renewed as needed; several processes may ask at once."""
+def ensure_certificates(
+    folder: Path, environment: Mapping[str, str], now: datetime | None = None, *, bundle: Path | None = None
+) -> Certificates:
+    """The files in `folder`, made or renewed as needed; several processes may ask at once.
+
+    `bundle` is the file for the bundle, by default one in the folder. It has what `environment` names, which may be something
+    else for each of those processes.
+    """
     now = now or datetime.now(UTC)
-    files = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key", folder / "bundle.pem")
-    folder.mkdir(parents=True, exist_ok=True)
+    bundle = bundle or folder / "bundle.pem"
+    files = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key", bundle)
+    for needed in (folder, bundle.parent):
+        needed.mkdir(parents=True, exist_ok=True)
     with _alone(folder / "lock"):
         authority_key = folder / "ca.key"
         if not (files.authority.exists() and authority_key.exists()):

@@ -25,7 +25,7 @@ exit status:
          4 not final yet when the time was over
   explain  0 it is explained, 1 there is no such message or it may not be read, 3 nothing is running there
   doctor   0 nothing is wrong, 1 something is
-  poison   0 done, 1 there is no such item, or one that could not be replayed, 3 storage does not answer
+  poison   0 done, 1 there is no such item, or one that could not be replayed
   domain, key, suppression, audit
          0 done (domain verify: verified; domain health: not red; audit --verify: the log holds), 1 refused, not found,
          or not so, 3 nothing is running there
@@ -202,7 +202,7 @@ def _command(options: argparse.Namespace, root: Path) -> int:
     from email_core.errors import StorageRefused, StorageUnavailable
     from email_core.sealing import SealingError
     from email_core.settings import SettingsError
-    from local.explain import IS_UP_RUNNING, NOTHING_RUNNING
+    from local.explain import IS_UP_RUNNING
     from local.host_settings import HostSettingsError
     from local.installation import NoInstallation
 
@@ -241,7 +241,7 @@ def _command(options: argparse.Namespace, root: Path) -> int:
 
                 return poison(options, root)
     except StorageUnavailable as error:
-        return _failed(f"the storage of the installation does not answer: {error}. {IS_UP_RUNNING}", NOTHING_RUNNING)
+        return _failed(f"the storage of the installation does not answer: {error}. {IS_UP_RUNNING}")
     except (HostSettingsError, NoInstallation, SealingError, SettingsError, StorageRefused) as error:
         return _failed(str(error))
 
@@ -280,9 +280,9 @@ def _in_a_world(line: CommandLine, root: Path) -> int:
         return _failed(str(error))
 
 
-def _failed(message: str, status: int = 1) -> int:
+def _failed(message: str) -> int:
     print(f"postrider: {message}", file=sys.stderr)
-    return status
+    return 1
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ def add_domain_options(domain: argparse.ArgumentParser) -> None:
     platform.description = "From the settings of the installation, in the environment, the local world or local.settings.json."
     platform.add_argument("--spf", action="append", default=[], metavar="NAME", help="the SPF record of a smarthost")
     platform.add_argument("--address", action="append", default=[], metavar="ADDRESS", help="that mail leaves from by mx")
-    platform.add_argument("--mx", action="append", default=[], metavar="ADDRESS", help="of the SMTP server, which takes bounces")
+    platform.add_argument(
+        "--mx", action="append", default=[], metavar="ADDRESS", help="of the SMTP server, which takes bounces"
+    )
     platform.add_argument("--json", action="store_true", help="for programs")
     for action in (
         _named(actions, "link", "let a communication service send from a verified domain"),

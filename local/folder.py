@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from email_core.auth.smtp_credential import new_password
+
 NAME = ".local"
 _KEPT_AT_RESET = ("tls", "up.lock")  # programs were told to trust the authority; it is not part of the world's state
 _RUN_PREFIX = "exec-"
@@ -44,6 +46,11 @@ class Folder:
     @property
     def tls(self) -> Path:
         return self.base / "tls"
+
+    @property
+    def bundle(self) -> Path:
+        """The authorities that programs of this world trust. Those of `up` are told once, and keep it through a reset."""
+        return (self.tls if self.state == self.base else self.state) / "bundle.pem"
 
     @property
     def azurite(self) -> Path:
@@ -93,7 +100,7 @@ class Folder:
     @property
     def smtp_password(self) -> str:
         """That of the SMTP username of this world."""
-        return self.secret("smtp-password", lambda: secrets.token_urlsafe(24))
+        return self.secret("smtp-password", new_password)
 
     def reset(self) -> None:
         """Remove the state of `up`; worlds of running `exec` commands are left alone."""

@@ -64,7 +64,7 @@ class World:
         sink_port = await self._start_sink()
         environment = own_environment()
         certificates, _ = await asyncio.gather(
-            asyncio.to_thread(ensure_certificates, self._folder.tls, environment),
+            asyncio.to_thread(ensure_certificates, self._folder.tls, environment, bundle=self._folder.bundle),
             asyncio.to_thread(_import_provisioning),  # a second of imports, while Azurite starts
         )
         _, connection_string = await self._azurite

@@ -16,6 +16,7 @@ event loop with TLS does.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import signal
 import socket
@@ -29,6 +30,8 @@ from typing import Any
 
 _PATIENCE = 60.0  # seconds for an answer
 _AT_ONCE = 8  # connections that are opened at the same time
+# In the Message-ID of a content: each message that is sent has another number there, for the same one again would be a repeat.
+SERIAL = b"00000000000000000000"
 _FROM_ONE_ADDRESS = 16  # connections; servers have a limit for those of one address
 
 
@@ -111,6 +114,7 @@ class Client:
 
     def __init__(self) -> None:
         self._connections: Sequence[Connection] = ()
+        self._serials = itertools.count(time.time_ns())
 
     def do(self, task: dict[str, Any]) -> dict[str, Any]:
         """The answer to a task. Raises Unexpected and OSError."""
@@ -139,7 +143,7 @@ class Client:
 
         def work(connection: Connection) -> None:
             for _ in numbers:
-                connection.send(task, octets)
+                connection.send(task, octets.replace(SERIAL, b"%020d" % next(self._serials), 1))
 
         with ThreadPoolExecutor(len(self._connections)) as pool:
             began = time.monotonic()

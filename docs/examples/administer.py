@@ -22,11 +22,14 @@ class AdminToken:
 def verify(client, domain, kind):
     """Ask for the verification of one record, and wait; what is wrong is told while it is."""
     client.domains.begin_initiate_verification(GROUP, "mail", domain, {"verificationType": kind}, polling_interval=1).wait()
+    told = None
     while True:
         resource = client.domains.get(GROUP, "mail", domain).as_dict()
         status = resource["properties"]["verificationStates"][kind]["status"]
         reason = resource["properties"]["verificationDetails"].get(kind, {}).get("reason", "")
-        print(f"{kind}: {status}", reason)
+        if (status, reason) != told:
+            print(f"{kind}: {status}", reason)
+            told = status, reason
         if status in ("Verified", "VerificationFailed"):
             return status == "Verified"
         time.sleep(1)
@@ -40,11 +43,13 @@ def main(domain, recipient):
     custom = {"location": "global", "properties": {"domainManagement": "CustomerManaged"}}
     resource = client.domains.begin_create_or_update(GROUP, "mail", domain, custom, polling_interval=1).result()
     for kind, record in resource.as_dict()["properties"]["verificationRecords"].items():
-        print(f"{kind}: {record['name']} {record['type']} {record['value'][:60]}")
+        print(f"{kind}: {record['name']} {record['type']} {record['value']}")
 
     # Into the zone that POSTRIDER_ZONES names; without it, publish by hand what was printed.
     publish = HttpRequest("POST", f"{resource.id}/publishRecords?api-version=2025-09-01")
-    client.send_request(publish).raise_for_status()
+    answer = client.send_request(publish)
+    if answer.status_code >= 400:
+        print("Not published:", answer.json()["error"]["message"])
 
     for kind in ("Domain", "SPF", "DKIM", "DKIM2", "DMARC"):
         if not verify(client, domain, kind):

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Makes ~/.msmtprc, and sends a mail with it. The log has the reply of the server, and in it the id of the operation.
+# Makes a configuration of msmtp, and sends a mail with it. The log has the reply of the server, and in it the id of the
+# operation. Under the name ~/.msmtprc it is the configuration of every program of yours that calls msmtp.
 set -euo pipefail
 
+configuration=~/.msmtprc-postrider
 umask 077 # the file holds the password
-cat >~/.msmtprc <<END
+cat >"$configuration" <<END
 account default
 host $SMTP_HOST
 port $SMTP_PORT
@@ -17,7 +19,7 @@ from $SENDER_ADDRESS
 logfile ~/.msmtp.log
 END
 
-msmtp -t <<END
+msmtp -C "$configuration" -t <<END
 From: $SENDER_ADDRESS
 To: $RECIPIENT_ADDRESS
 Subject: Hello from Postrider

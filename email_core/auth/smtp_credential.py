@@ -50,8 +50,12 @@ def parse_login(text: str) -> SmtpLogin:
 
 
 def new_password() -> str:
-    """A password that nobody can guess, of 43 letters, digits, hyphens and underscores."""
-    return secrets.token_urlsafe(_PASSWORD_BYTES)
+    """A password that nobody can guess, of 43 letters, digits, hyphens and underscores; a hyphen is never the first.
+
+    Programs such as swaks are given it as an argument, and would take it for an option.
+    """
+    password = secrets.token_urlsafe(_PASSWORD_BYTES)
+    return new_password() if password.startswith("-") else password
 
 
 def hash_password(password: str) -> str:

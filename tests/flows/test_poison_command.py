@@ -17,6 +17,7 @@ from email_core.errors import EntityMissing, StorageUnavailable
 from email_core.triggers.queues import _work
 from local import cli
 from tests.kit.azurite import _SCRIPT, Azurite
+from tests.kit.free_ports import free_port
 from tests.kit.peers import require
 from tests.kit.pipeline import SEALING_KEY, Pipeline, build_pipeline, draft_to
 from tests.kit.receiver import Receiver
@@ -216,3 +217,19 @@ async def test_poison_without_an_installation_says_where_to_put_one(
     monkeypatch.delenv("AzureWebJobsStorage", raising=False)
     assert await asyncio.to_thread(cli.main, ["poison", "list"], tmp_path) == 1
     assert "./postrider up" in capsys.readouterr().err
+
+
+def test_poison_list_with_storage_that_does_not_answer_says_what_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = f"http://127.0.0.1:{free_port()}/devstoreaccount1"
+    monkeypatch.setenv(
+        "AzureWebJobsStorage",
+        f"AccountName=devstoreaccount1;AccountKey=c2VjcmV0;TableEndpoint={away};QueueEndpoint={away};BlobEndpoint={away}",
+    )
+    monkeypatch.setenv("POSTRIDER_SEALING_KEY", str(SEALING_KEY))
+
+    assert cli.main(["poison", "list"], tmp_path) == 1
+    told = capsys.readouterr().err
+    assert "the storage of the installation does not answer" in told
+    assert "is ./postrider up running?" in told

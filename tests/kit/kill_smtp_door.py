@@ -30,7 +30,7 @@ from tests.kit.storage_proxy import Fault, Rule, StorageProxy
 _ANSWER_SECONDS = 20.0
 _PAUSE = (0.05, 0.3)  # seconds before the same message is sent again
 _LOST = (OSError, asyncio.IncompleteReadError, TimeoutError)  # TLS errors are of the first kind
-_QUEUED = re.compile(r"250 2\.0\.0 Ok: queued as (\S+)")
+_QUEUED = re.compile(r"250 2\.0\.0 Ok: (?:already )?queued as (\S+)")
 _HALVES = (("tables.insert", "messages"), ("queues.enqueue", SUBMISSIONS))  # of storing a message, made at once
 _HALF_SECONDS = 0.15
 _ITEM_SECONDS = 2 * max(VISIBILITIES)  # a row that has an item was claimed after that

@@ -70,7 +70,7 @@ class Sent:
     @property
     def operation_id(self) -> str:
         """The id in the reply to the message."""
-        found = re.search(r"250 2\.0\.0 Ok: queued as ([0-9a-f-]{36})", self.said)
+        found = re.search(r"250 2\.0\.0 Ok: (?:already )?queued as ([0-9a-f-]{36})", self.said)
         assert found, self.said
         return found[1]
 

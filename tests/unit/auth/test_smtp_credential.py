@@ -36,6 +36,13 @@ def test_password_is_long_and_never_the_same() -> None:
     assert min(map(len, passwords)) >= 32
 
 
+def test_password_never_looks_like_an_option_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["-oJ6acMZ", "-", "_Zshbm-h"])
+    monkeypatch.setattr("secrets.token_urlsafe", lambda octets: next(drawn))
+
+    assert new_password() == "_Zshbm-h"
+
+
 def test_password_that_was_hashed_fits_and_no_other_does() -> None:
     password = new_password()
     stored = hash_password(password)

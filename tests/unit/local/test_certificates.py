@@ -77,6 +77,17 @@ def test_bundle_holds_what_the_environment_trusts_and_the_systems_authorities(tm
     assert again == bundle  # a shell that has sourced our environment file gets no longer bundles each time
 
 
+def test_bundles_of_two_worlds_hold_what_each_was_told_and_the_same_authority_of_ours(tmp_path: Path) -> None:
+    company = trustme.CA()
+    (tmp_path / "company.pem").write_bytes(company.cert_pem.bytes())
+    environment = {"SSL_CERT_FILE": str(tmp_path / "company.pem")}
+    first = ensure_certificates(tmp_path / "tls", environment, bundle=tmp_path / "exec-1" / "bundle.pem")
+    second = ensure_certificates(tmp_path / "tls", {}, bundle=tmp_path / "exec-2" / "bundle.pem")
+    held = [files.bundle.read_bytes() for files in (first, second)]
+    assert [company.cert_pem.bytes().strip() in each for each in held] == [True, False]
+    assert all(first.authority.read_bytes().strip() in each for each in held)
+
+
 def test_private_keys_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
     ensure_certificates(tmp_path, {})
     assert {(tmp_path / name).stat().st_mode & 0o077 for name in ("ca.key", "server.key")} == {0}

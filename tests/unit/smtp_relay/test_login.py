@@ -112,6 +112,7 @@ async def test_user_with_too_many_failures_is_not_even_checked() -> None:
     checks.answer = None
     reply = await checked.log_in(visit, "PLAIN", Attempt("ann", "right"))
     assert isinstance(reply, replies.Reply) and (reply.code, reply.enhanced) == (454, "4.7.0")
+    assert reply.text == "Too many failed log-ins: try again in 1 second"
     assert checks.tries == FREE + 1
     clock.advance(3600)
     assert isinstance(await checked.log_in(visit, "PLAIN", Attempt("ann", "right")), Submitter)
