@@ -24,7 +24,8 @@ def azurite_server(root: Path, scratch: Path) -> Iterator[Azurite]:
     if reason := missing_node_package(root, "azurite"):
         raise ContenderFailed(f"Azurite is {reason}")
     try:
-        server = Azurite(scratch, in_memory=True)
+        # Collecting garbage, it stands still for as long as a client waits, some time after a round of thousands of messages.
+        server = Azurite(scratch, in_memory=True, keeps_garbage=True)
     except RuntimeError as error:
         raise ContenderFailed(str(error)) from error
     try:
