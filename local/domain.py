@@ -73,11 +73,18 @@ def _add(client: ArmClient, options: argparse.Namespace) -> int:
         reply = client.call("PATCH", path, {"properties": _given(properties)})
     client.wait(reply)
     for sender in options.sender:
-        username, _, display_name = sender.partition("=")
-        client.put(f"{path}/senderUsernames/{username}", {"properties": {"username": username, "displayName": display_name}})
+        _add_sender(client, f"{path}/senderUsernames", sender)
     made = client.get(path)
     senders = _senders(client, made)
     return tell(options, made, lambda: [*_added(made, changed=before is not None), "", *show_lines(made, senders)])
+
+
+def _add_sender(client: ArmClient, path: str, sender: str) -> None:
+    username, named, display_name = sender.partition("=")
+    properties = {"username": username, "displayName": display_name}
+    if not named and (before := client.find(f"{path}/{username}")):  # a PUT would take away the name that it has
+        properties["displayName"] = before["properties"].get("displayName") or ""
+    client.put(f"{path}/{username}", {"properties": properties})
 
 
 def _added(made: dict[str, Any], *, changed: bool) -> list[str]:

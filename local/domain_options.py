@@ -62,7 +62,7 @@ def _add(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action="append",
         default=[],
         metavar="USERNAME[=NAME]",
-        help="who may send, with a name for From",
+        help="who may send, with a name for From; one that is there keeps its name unless NAME or = follows",
     )
     add_limit(adding)
     adding.add_argument(

@@ -28,6 +28,7 @@ SIMULATED_RECIPIENT = "delivered@simulator.postrider.test"
 HTTPS_PORT = 7443
 HTTP_PORT = 7071  # as Functions Core Tools
 SUBMISSION_PORT, TLS_PORT = 1587, 1465  # as 587 and 465, which only root may listen on
+_MEANINGS = {"SUBMISSION": "STARTTLS", "TLS": "TLS"}
 _START_SECONDS = 60.0
 _STOP_SECONDS = 40.0  # a little more than the functions host and the SMTP server give to what is running
 
@@ -86,6 +87,8 @@ class World:
             "SMTP_HOST": "localhost",
             "SMTP_PORT": smtp["submission"],
             "SMTP_TLS_PORT": smtp["tls"],
+            "SMTP_INBOUND_PORT": smtp["inbound"],
+            "SMTP_HEALTH_PORT": smtp["health"],
             "SMTP_USERNAME": service.smtp_username,
             "SMTP_PASSWORD": self._folder.smtp_password,
             "POSTRIDER_ADMIN_TOKEN": self._folder.admin_token,
@@ -186,7 +189,7 @@ class World:
 
     async def _start_smtp(self, certificates: Certificates, app_settings: Mapping[str, str]) -> dict[str, str]:
         """The ports by their names: submission, tls, inbound, health."""
-        ports = smtp_ports(usual=self._options.usual_ports)
+        ports, busy = smtp_ports(usual=self._options.usual_ports)
         settings = {
             "POSTRIDER_SMTP_HOST": "127.0.0.1",
             "POSTRIDER_SMTP_CERTIFICATE": str(certificates.certificate),
@@ -196,7 +199,10 @@ class World:
         command = [sys.executable, "-m", "smtp_relay", "--any-port"]
         relay = await self._child("the SMTP server", command, "smtp.log", {**app_settings, **settings})
         (line,) = await relay.wait_for_lines(r"Ready: (submission=.*)", 1, _START_SECONDS)
-        return dict(each.split("=") for each in line[1].split())
+        taken = dict(each.split("=") for each in line[1].split())
+        for name, why in busy.items():
+            self._report(f"The SMTP server takes {taken[name.lower()]} for {_MEANINGS[name]}: {why}")
+        return taken
 
     async def _child(self, name: str, command: Sequence[str], log: str, environment: Mapping[str, str]) -> Child:
         root = self._options.root
@@ -205,15 +211,16 @@ class World:
         return child
 
 
-def smtp_ports(*, usual: bool) -> dict[str, int]:
-    """The ports that the SMTP server is told, 0 for one that the system chooses: the usual ones if both are free."""
-    ports = {"SUBMISSION": 0, "TLS": 0, "INBOUND": 0, "HEALTH": 0}
-    if usual:
-        with suppress(PortUnavailable):
-            check_free(SUBMISSION_PORT)
-            check_free(TLS_PORT)
-            ports |= {"SUBMISSION": SUBMISSION_PORT, "TLS": TLS_PORT}
-    return ports
+def smtp_ports(*, usual: bool) -> tuple[dict[str, int], dict[str, str]]:
+    """The ports that the SMTP server is told, 0 for one that the system chooses; and why a usual one is not among them."""
+    ports, busy = {"SUBMISSION": 0, "TLS": 0, "INBOUND": 0, "HEALTH": 0}, {}
+    for name, port in {"SUBMISSION": SUBMISSION_PORT, "TLS": TLS_PORT}.items() if usual else ():
+        try:
+            check_free(port)
+            ports[name] = port
+        except PortUnavailable as unavailable:
+            busy[name] = str(unavailable)
+    return ports, busy
 
 
 def _import_provisioning() -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 
 from email_core.clock import SystemClock
-from email_core.errors import StorageRefused, StorageUnavailable
+from email_core.errors import EntityMissing, StorageRefused, StorageUnavailable
 from email_core.sealing import SealingError
 from email_core.services import build_services
 from email_core.settings import SettingsError, load_settings
@@ -21,6 +21,7 @@ from smtp_relay.counters import Counters
 from smtp_relay.inbound import InboundDoor, build_inbound
 from smtp_relay.listeners import PortUnavailable
 from smtp_relay.options import relay_options
+from smtp_relay.sealing_check import check_sealing_key
 from smtp_relay.server import Server
 
 MOST_FILES = 65_536
@@ -35,6 +36,9 @@ async def run() -> None:
     options = relay_options(settings, any_port="--any-port" in sys.argv[1:])
     services = build_services(settings, SystemClock())
     try:
+        # What storage has to say may pass, and `/ready` tells it.
+        with suppress(StorageUnavailable, StorageRefused, EntityMissing, TimeoutError):
+            await check_sealing_key(services.directory)
         counters = Counters()
         inbound = build_inbound(services, counters) if options.inbound_port or options.any_port else None
         server = Server(services, options, None if inbound is None else partial(InboundDoor, inbound), counters)

@@ -8,17 +8,16 @@ import math
 from contextlib import suppress
 
 from email_core import maillog
-from email_core.domains.resource_store import RESOURCES
 from email_core.errors import EntityMissing, StorageRefused, StorageUnavailable
+from email_core.sealing import SealingError
 from smtp_relay.listeners import listening_on
 from smtp_relay.relay import Relay
+from smtp_relay.sealing_check import CHECK_SECONDS, check_sealing_key
 
-CHECK_SECONDS = 5.0  # for storage to answer
 KEPT_SECONDS = 5.0  # how long an answer of storage is told again: who asks for health often must not load it
 _HEAD_SECONDS = 5.0
 _MOST_HEAD = 8 * 1024
 _MOST_AT_ONCE = 50  # probes: each takes a file descriptor, and mail needs those
-_ABSENT = "health"  # an entity that is never written: reading it proves the way there
 
 _REASONS = {200: "OK", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 _JSON, _TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
@@ -111,9 +110,11 @@ class Health:
         if clock.monotonic() - since < KEPT_SECONDS:
             return state
         try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                await self._relay.services.storage.tables.get(RESOURCES, _ABSENT, _ABSENT)
+            await check_sealing_key(self._relay.services.directory)
             state = "ok"
+        except SealingError as error:
+            maillog.fault("smtp-health", error=error)
+            state = "POSTRIDER_SEALING_KEY does not open what is stored; the log says with which key it was sealed"
         except (StorageUnavailable, StorageRefused, EntityMissing, TimeoutError) as error:
             maillog.fault("smtp-health", error=error)
             state = "storage does not answer, or refuses; the log has the answer"

@@ -37,6 +37,7 @@ from smtp_relay.counters import Counters
 from smtp_relay.door import Visit
 from smtp_relay.inbound_reading import Came, is_wish, leaver, read_came
 from smtp_relay.replies import Reply
+from smtp_relay.sealing_check import SealingProof
 
 MAX_RECIPIENTS = 20  # of one message; a report has one
 MESSAGES_A_MINUTE = 120  # of one client: a large provider sends its reports from many
@@ -51,6 +52,8 @@ SENDER_OK = Reply(250, "2.1.0", "Ok")
 RECIPIENT_OK = Reply(250, "2.1.5", "Ok")
 TAKEN = Reply(250, "2.0.0", "Ok: noted")
 NOT_OURS = Reply(550, "5.7.1", "Only reports about mail of ours are taken here, at the address that it was sent with")
+# Under a sealing key that is not proven to be that of the installation, addresses of ours may look like this.
+NOT_KNOWN = Reply(451, "4.3.5", "Whether that address is ours cannot be told right now: try again later")
 ENOUGH = Reply(550, "5.7.1", "As many reports about this message were taken as are taken of one")
 SLOWER = Reply(450, "4.7.1", "Too much from your address at once: try again in a minute")
 
@@ -80,6 +83,7 @@ class Inbound:
     unsubscribe_keys: Mapping[str, bytes]
     complaint_addresses: tuple[str, ...]
     counters: Counters = field(default_factory=Counters)
+    sealing: SealingProof = field(init=False)
     messages: Allowance = field(init=False)
     refusals: Allowance = field(init=False)
     reports: Allowance = field(init=False)
@@ -88,6 +92,7 @@ class Inbound:
     def __post_init__(self) -> None:
         self.reading = asyncio.Semaphore(READ_AT_ONCE)
         clock: Clock = self.services.clock
+        self.sealing = SealingProof(self.services.directory, clock)
         self.messages = Allowance(clock, most=MESSAGES_A_MINUTE, seconds=60.0)
         self.refusals = Allowance(clock, most=REFUSALS_A_MINUTE, seconds=60.0)
         self.reports = Allowance(clock, most=REPORTS_OF_A_MESSAGE, seconds=24 * 3600.0)
@@ -207,7 +212,7 @@ class InboundDoor:
         target = await self._inbound.recipient(path.address)
         if target is None:
             self._inbound.refusals.take(self._client)
-            return NOT_OURS
+            return NOT_OURS if await self._inbound.sealing.holds() else NOT_KNOWN
         if target.name and self._inbound.reports.is_used_up(target.name):
             return ENOUGH
         self._targets.append(target)

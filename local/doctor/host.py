@@ -21,7 +21,7 @@ async def health(subject: Subject) -> Finding:
     url = f"{_endpoint(subject)}/health"
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            status, body = await _get(url, subject)
+            status, body = await get(url, subject)
     except TimeoutError:
         return wrong(name, f"{url} does not answer within {_ANSWER_SECONDS:g} s", "look into .local/log/host.log")
     except OSError as error:
@@ -54,7 +54,8 @@ def _endpoint(subject: Subject) -> str:
     return (variables.get("POSTRIDER_ENDPOINT_HTTP") or variables.get("POSTRIDER_ENDPOINT") or fallback).rstrip("/")
 
 
-async def _get(url: str, subject: Subject) -> tuple[int, str]:
+async def get(url: str, subject: Subject) -> tuple[int, str]:
+    """Status and body. Raises OSError."""
     import aiohttp
 
     async with aiohttp.ClientSession() as session:  # asks no proxy, which could not reach this machine

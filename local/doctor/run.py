@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from email_core.errors import EntityMissing, StorageRefused, StorageUnavailable
-from local.doctor import clock, configuration, host, machine, ports, resolver, routes, spool, storage
+from local.doctor import clock, configuration, host, machine, ports, resolver, routes, smtp, spool, storage
 from local.doctor.check import Check, Finding, State, left_out, wrong
 from local.doctor.report import document, lines_of, summary_line
 from local.doctor.subject import LeftOut, Subject
@@ -22,7 +22,7 @@ from local.doctor.subject import LeftOut, Subject
 # In the order of the report: what others rest upon comes first.
 CHECKS: tuple[Check, ...] = tuple(
     check
-    for module in (machine, configuration, ports, storage, clock, resolver, routes, spool, host)
+    for module in (machine, configuration, ports, storage, clock, resolver, routes, spool, host, smtp)
     for check in module.CHECKS
 )
 _LOGGERS = ("postrider", "asyncio", "azure")  # what our code logs on the way is in the report in better words

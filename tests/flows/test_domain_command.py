@@ -41,6 +41,15 @@ def test_domain_that_is_there_is_changed_and_keeps_the_rest(command: Commands, d
     assert command.done("domain", "add", domain, "--limit", "none=0", "--json").json["properties"]["limits"] == []
 
 
+def test_sender_that_is_added_again_keeps_its_name_until_another_is_given(command: Commands) -> None:
+    domain = new_domain()
+    command.done("domain", "add", domain, "--sender", "news=The News")
+    assert 'news ("The News")' in command.done("domain", "add", domain, "--sender", "news", "--sender", "billing").out
+    assert 'news ("Today")' in command.done("domain", "add", domain, "--sender", "news=Today").out
+    command.done("domain", "add", domain, "--sender", "news=")
+    assert '"Today"' not in command.done("domain", "show", domain).out
+
+
 def test_domain_list_has_a_line_for_each(command: Commands, domain: str) -> None:
     rows = {row[0]: row[1:] for row in command.done("domain", "list").rows()}
     assert rows[domain] == ["own", "NotVerified", "0 of 4", EMAIL_SERVICE]

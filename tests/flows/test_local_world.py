@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 
 import local.azurite
+import local.world
 from local.environment import read_environment
+from local.folder import Folder
 from local.ports import free_ports
-from local.world import CAPTURED_RECIPIENT
+from local.world import CAPTURED_RECIPIENT, WorldOptions
 from tests.kit.peers import require
 from tests.kit.processes import processes_of_session
 from tests.kit.waiting import wait_until
@@ -205,3 +207,22 @@ async def test_azurite_whose_usual_ports_are_taken_at_the_last_moment_takes_othe
         await child.stop(10)
     assert connection_string.count("http://127.0.0.1:") == 3
     assert ":10000/" not in connection_string
+
+
+async def test_smtp_port_that_is_busy_is_named_with_the_one_that_is_taken_and_the_other_is_kept(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission, tls = free_ports(2)
+    monkeypatch.setattr(local.world, "SUBMISSION_PORT", submission)
+    monkeypatch.setattr(local.world, "TLS_PORT", tls)
+    told: list[str] = []
+    options = WorldOptions(checkout, port=free_ports(2, in_a_row=True)[0], usual_ports=True)
+    world = local.world.World(Folder.of_up(checkout), options, told.append)
+    with socket.create_server(("127.0.0.1", submission)):
+        try:
+            variables = await world.start()
+        finally:
+            await world.stop()
+    assert (variables["SMTP_TLS_PORT"], variables["SMTP_PORT"] != str(submission)) == (str(tls), True)
+    [line] = [line for line in told if "SMTP server takes" in line]
+    assert line.startswith(f"The SMTP server takes {variables['SMTP_PORT']} for STARTTLS: port {submission} is busy: ")

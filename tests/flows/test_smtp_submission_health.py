@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 
 import pytest
 
+from email_core.sealing import Sealer
 from smtp_relay import health
 from tests.kit.peers import require
 from tests.kit.pipeline import Pipeline, build_pipeline
@@ -51,6 +53,18 @@ async def test_storage_that_is_away_makes_it_not_ready_and_alive(
             proxy.rules = []
             assert (await ask(relay, "/ready"))[0] == 200
         await pipeline.close()
+
+
+async def test_sealing_key_of_another_installation_makes_it_not_ready(
+    relay: RunningRelay, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "KEPT_SECONDS", 0.0)
+    other = Sealer.from_setting(base64.b64encode(b"another installation's one key..").decode())
+    with monkeypatch.context() as changed:
+        changed.setattr(pipeline.services.directory, "_sealer", other)
+        status, body = await ask(relay, "/ready")
+    assert (status, "POSTRIDER_SEALING_KEY" in json.loads(body)["checks"]["storage"]) == (503, True)
+    assert (await ask(relay, "/ready"))[0] == 200
 
 
 async def test_certificate_files_that_are_broken_are_a_warning_until_the_one_in_use_expires(

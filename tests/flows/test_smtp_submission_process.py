@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import resource
 import signal
@@ -131,8 +132,9 @@ async def test_process_takes_as_many_files_as_it_may_have(pipeline: Pipeline, re
         ({"POSTRIDER_SMTP_KEY": "/nowhere/key.pem"}, "can't be used"),
         ({"POSTRIDER_SMTP_HOST": "192.0.2.1"}, "can't be listened on"),
         ({"POSTRIDER_SMTP_MAX_BYTES": "huge"}, "POSTRIDER_SMTP_MAX_BYTES must be"),
+        ({"POSTRIDER_SEALING_KEY": base64.b64encode(b"another installation's one key..").decode()}, "was sealed with key"),
     ],
-    ids=["no-key", "no-file", "no-address", "setting"],
+    ids=["no-key", "no-file", "no-address", "setting", "other-sealing-key"],
 )
 async def test_process_that_cannot_begin_says_why_and_ends_with_1(
     pipeline: Pipeline, relay_files: RelayFiles, changes: dict[str, str], told: str

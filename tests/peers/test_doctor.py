@@ -35,6 +35,7 @@ SEALING_KEY = base64.b64encode(b"the sealing key of these tests..").decode()
 OTHER_KEY = base64.b64encode(b"another sealing key, of 32 bytes").decode()
 GROUPS = [
     "This machine", "Installation", "Ports", "Storage", "Clock", "DNS", "Routes", "Queues and messages", "Functions host",
+    "SMTP server",
 ]  # fmt: skip
 
 
@@ -92,11 +93,14 @@ async def offline(root: Path, settings: Mapping[str, str], *arguments: str) -> E
 
 async def test_doctor_finds_nothing_wrong_with_a_running_world(world: World) -> None:
     found = read_environment(world.outbox.parent / "app-settings")
-    endpoints = {name: value for name, value in world.env.items() if name.startswith("POSTRIDER_ENDPOINT")}
+    endpoints = {name: value for name, value in world.env.items() if name.startswith(("POSTRIDER_ENDPOINT", "SMTP_", "SSL_"))}
     examination = await offline(ROOT, {**found, **endpoints})
     assert examination.names("wrong") == []
     assert examination.status == 0
     assert "all open with this key" in examination.of("secrets in storage")["found"]
+    for name, port in {"submission, STARTTLS": "SMTP_PORT", "submission, TLS": "SMTP_TLS_PORT"}.items():
+        assert f"localhost:{world.env[port]} answers, certificate for localhost" in examination.of(name)["found"]
+    assert [examination.of(name)["state"] for name in ("reports", "ready")] == ["ok", "ok"]
     assert "settings, submissions, deliveries, tables, content: ok" in examination.of("health")["found"]
     assert examination.of(found["POSTRIDER_ROUTES"])["state"] == "ok"
     assert [name for name in ("tables", "queues", "blobs") if examination.of(name)["state"] != "ok"] == []
