@@ -139,7 +139,8 @@ class CustomerLists:
         if before is not None and before.digest != hashed:
             await self._release(key, before)
         stored = before
-        if stored is None or stored != wanted:
+        # Also as it is already, when it does not count yet: a DELETE that has read it must not go through after it counts.
+        if stored is None or stored != wanted or held != wanted.row:
             stored = replace(wanted, etag=await self._write(key, before, wanted))
         if held != wanted.row:
             await store_row(self._tables, hashed, row, row.with_list(key, wanted.row))

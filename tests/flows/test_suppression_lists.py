@@ -10,7 +10,9 @@ import pytest
 
 from email_core.auth.principal import Role
 from email_core.domains.documents import SuppressionListDocument
+from email_core.suppression import customer_lists
 from email_core.suppression.address_table import read_row
+from email_core.suppression.customer_lists import CustomerLists, ListedAddress
 from tests.kit.administration import Api
 from tests.kit.suppression import hashed, make_list, suppress
 
@@ -234,6 +236,41 @@ async def test_email_by_20_ids_at_once_is_in_the_list_once(domain: Api) -> None:
     assert {answer.status for answer in answers} == {201, 409}
     [listed] = await domain.all_of(f"{path}/suppressionListAddresses")
     assert list((await holds(domain, email)).values()) == [listed["name"]]
+
+
+async def test_delete_that_has_read_what_a_put_writes_again_does_not_hide_it(
+    domain: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, key, wanted = domain.storage.tables, uuid.uuid4().hex, ListedAddress("one", unique())
+    at_the_end, go_on = asyncio.Event(), asyncio.Event()
+    delete, store = tables.delete, customer_lists.store_row
+    deleting: list[asyncio.Task[bool]] = []
+
+    async def held(*place: str, etag: str) -> None:
+        at_the_end.set()
+        await go_on.wait()
+        await delete(*place, etag=etag)
+
+    async def late(*arguments: Any) -> None:
+        if not deleting:  # the list shows it, and it does not count yet
+            deleting.append(asyncio.create_task(CustomerLists(tables).delete(key, "one", agree)))
+            await at_the_end.wait()
+        await store(*arguments)
+
+    async def agree(_: ListedAddress) -> None:
+        pass
+
+    async def make(_: ListedAddress | None) -> ListedAddress:
+        return wanted
+
+    monkeypatch.setattr(tables, "delete", held)
+    monkeypatch.setattr(customer_lists, "store_row", late)
+    lists = CustomerLists(tables)
+    await lists.put(key, "one", make)
+    go_on.set()
+    await deleting[0]
+    counts = (await read_row(tables, wanted.digest)).lists.get(key) == "one"
+    assert counts <= (await lists.get(key, "one") is not None)
 
 
 async def test_put_and_delete_at_once_never_suppress_what_is_not_shown(domain: Api) -> None:
