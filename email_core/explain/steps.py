@@ -88,7 +88,7 @@ def _accepted(facts: _Facts) -> str:
 
 
 def _signed(facts: _Facts) -> str:
-    return f"Composed, {octets(_number(facts, 'size'))}, and signed (DKIM) with {_word(facts, 'selectors')}."
+    return f"Made ready, {octets(_number(facts, 'size'))}, and signed (DKIM) with {_word(facts, 'selectors')}."
 
 
 def _arc_sealed(facts: _Facts) -> str:

@@ -16,7 +16,7 @@ from tests.unit.explain.rows import SELECTORS, event
 ROWS: list[tuple[str, dict[str, object], str]] = [
     ("accepted", {"door": "http", "size": 1234, "recipients": 2}, "Accepted over HTTP for 2 recipients, 1.2 KB, and stored."),
     ("accepted", {"door": "smtp", "size": 1234, "recipients": 1, "user": "printer"}, "Accepted by SMTP from the user printer for 1 recipient, 1.2 KB, and stored."),
-    ("signed", {"selectors": SELECTORS, "size": 2345}, f"Composed, 2.3 KB, and signed (DKIM) with {SELECTORS}."),
+    ("signed", {"selectors": SELECTORS, "size": 2345}, f"Made ready, 2.3 KB, and signed (DKIM) with {SELECTORS}."),
     ("split", {"envelopes": 2, "domains": ["a.test", "b.test"]}, "Split into 2 deliveries, one for each domain: a.test, b.test."),
     ("suppressed", {"recipient": "a@a.test", "list": "customer-list", "senders": "news@contoso.test", "id": "7"}, "Not sent to a@a.test: it is on the suppression list for news@contoso.test, with the id 7. Whoever keeps the list can delete it there."),
     ("suppressed", {"recipient": "a@a.test", "list": "managed-list", "bounceClass": "invalid_recipient", "since": 1795317583.0, "until": 1795490383.0, "id": "9f"}, "Not sent to a@a.test: it is on the managed suppression list until 03:19 UTC on 2026-11-24. A server said at 03:19 UTC on 2026-11-22 that there is no such mailbox. An administrator can take it off before: its id is 9f."),

@@ -183,7 +183,7 @@ ann@fabrikam.test: Bounced
 What happened, times in UTC
   2026-11-22
     03:19:43.250  Accepted over HTTP for 1 recipient, 1.2 KB, and stored.
-    03:19:43.450  Composed, 2.3 KB, and signed (DKIM) with
+    03:19:43.450  Made ready, 2.3 KB, and signed (DKIM) with
                   s1._domainkey.contoso.test (rsa-sha256),
                   s2._domainkey.contoso.test (ed25519-sha256).
     03:19:43.550  The route is to the mail servers of the recipient's domain
